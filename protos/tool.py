@@ -1,7 +1,7 @@
 """Generate, lint and compare the protos. Run by `make protos` and `make check`.
 
     python protos/tool.py generate   write the stubs next to the .proto files, and format those
-    python protos/tool.py check      fail if a stub is stale, a proto is badly formatted or commented, or the wire breaks
+    python protos/tool.py check      fail if a stub is stale, a proto is ill-formed or uncommented, or the wire breaks
     python protos/tool.py release    make the present protos the baseline that `check` compares the wire with
 
 Stubs are generated with the oldest grpcio-tools that we support, because generated code runs on that version of

@@ -1,0 +1,1 @@
+"""The runtime that the three services share. It knows no service."""

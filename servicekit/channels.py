@@ -1,0 +1,67 @@
+"""Channels to other services of ours."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+
+def open_channel(target: str, services: Iterable[ServiceDescriptor], *, max_message_bytes: int) -> grpc.aio.Channel:
+    """A channel that spreads calls over all addresses of `target` and leaves out those that are not healthy.
+
+    `target` is `host:port`, or any name that gRPC resolves; use `dns:///name:port` where the name has several
+    addresses. Methods marked NO_SIDE_EFFECTS or IDEMPOTENT in their proto are retried on UNAVAILABLE, within the
+    deadline of the call. Deadlines are the caller's: see `servicekit.context.outgoing`.
+    """
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.service_config", json.dumps(service_config(list(services)))),
+            ("grpc.enable_retries", 1),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),  # the receiver decides
+            # A backend that restarts should be found again within seconds, not after the default of up to 2 minutes.
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.min_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 3_000),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            # A channel that was closed must not lend its connection to the next one.
+            ("grpc.use_local_subchannel_pool", 1),
+        ],
+    )
+
+
+def service_config(services: list[ServiceDescriptor]) -> dict[str, Any]:
+    """The gRPC service config: balancing, client-side health checks, retries. No timeouts: that knob fires early."""
+    repeatable = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
+    names = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.GetOptions().idempotency_level in repeatable
+    ]
+    config: dict[str, Any] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        # The empty name is the health of the whole process, which every server of ours reports.
+        "healthCheckConfig": {"serviceName": ""},
+        # At most as many retries as there are successes, so that an outage is not made worse.
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    }
+    if names:
+        config["methodConfig"] = [
+            {
+                "name": names,
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    return config

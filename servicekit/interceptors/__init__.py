@@ -1,0 +1,32 @@
+"""What happens around every RPC, one concern a file.
+
+The order, outermost first, and why:
+
+1. RequestContext: everything that follows logs, measures and calls under the request's id and deadline.
+2. AccessLog, Metrics: they see the final status code, because
+3. Errors turns exceptions into statuses inside of them, and
+4. Decoding raises what Errors maps when the bytes of a request are no message.
+"""
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from servicekit.interceptors.access_log import AccessLogInterceptor
+from servicekit.interceptors.decoding import DecodingInterceptor
+from servicekit.interceptors.errors import ErrorsInterceptor
+from servicekit.interceptors.metrics import MetricsInterceptor
+from servicekit.interceptors.request_context import RequestContextInterceptor
+
+
+def standard_interceptors(registry: CollectorRegistry) -> list[grpc.aio.ServerInterceptor]:
+    """The interceptors of every service, in order."""
+    return [
+        RequestContextInterceptor(),
+        AccessLogInterceptor(),
+        MetricsInterceptor(registry),
+        ErrorsInterceptor(),
+        DecodingInterceptor(),
+    ]
+
+
+__all__ = ["standard_interceptors"]

@@ -1,0 +1,40 @@
+"""One line for each call."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+
+from servicekit.interceptors.around import AroundInterceptor, Call
+from servicekit.interceptors.outcome import outcome
+
+_FAULTS_OF_OURS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
+
+
+class AccessLogInterceptor(AroundInterceptor):
+    """Logs method, code and duration: never what was said, because that is the user's."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("access")
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            code = outcome(call, error)
+            level = "error" if code in _FAULTS_OF_OURS else "debug" if call.is_infrastructure else "info"
+            getattr(self._log, level)(
+                "rpc",
+                method=call.method,
+                code=code.name,
+                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                peer=call.context.peer(),
+            )

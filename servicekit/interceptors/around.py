@@ -1,0 +1,88 @@
+"""The base of interceptors that do something before and after a call, whatever kind of call it is."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+# Strings, because these classes are generic for type checkers only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC in progress."""
+
+    #: Full name: `/package.Service/Method`.
+    method: str
+    context: Context
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Health checks and reflection: they come every few seconds and say little."""
+        return self.method.startswith("/grpc.")
+
+
+class AroundInterceptor(grpc.aio.ServerInterceptor):
+    """Runs an async context manager around each call of all four kinds, streams until their last message."""
+
+    @abstractmethod
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """What to do before and after; an exception of the call is raised inside of it."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
+            return None
+        return rebuild(handler, self._wrap(behaviour(handler), handler_call_details.method))
+
+    def _wrap(self, inner: Callable[[Any, Context], Any], method: str) -> Callable[[Any, Context], Any]:
+        if inspect.isasyncgenfunction(inner):
+
+            async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
+                async with self.around(Call(method, context)), aclosing(inner(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+            return generate
+
+        # Unary answers, and streaming handlers that call `context.write` by themselves.
+        async def run(request: Any, context: Context) -> Any:
+            async with self.around(Call(method, context)):
+                return await inner(request, context)
+
+        return run
+
+
+def behaviour(handler: Handler) -> Callable[[Any, Context], Any]:
+    """The function that a handler runs."""
+    found: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    behaves: Callable[[Any, Context], Any] = found
+    return behaves
+
+
+def rebuild(handler: Handler, function: Callable[[Any, Context], Any], *, decode: bool = True) -> Handler:
+    """The same kind of handler with another behaviour; with `decode` False it gets the bytes of its requests."""
+    make: Any = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[bool(handler.request_streaming), bool(handler.response_streaming)]
+    rebuilt: Handler = make(
+        function,
+        request_deserializer=handler.request_deserializer if decode else None,
+        response_serializer=handler.response_serializer,
+    )
+    return rebuilt

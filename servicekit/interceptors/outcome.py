@@ -1,0 +1,21 @@
+"""How a call ended, for those who report it."""
+
+import asyncio
+
+import grpc
+
+from servicekit.interceptors.around import Call
+
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def outcome(call: Call, error: BaseException | None) -> grpc.StatusCode:
+    """The status code that the caller of a finished call sees."""
+    if isinstance(error, asyncio.CancelledError):
+        return grpc.StatusCode.CANCELLED
+    code: object = call.context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    if isinstance(code, int) and code:  # grpc.aio keeps the number
+        return _BY_NUMBER[code]
+    return grpc.StatusCode.OK if error is None else grpc.StatusCode.UNKNOWN

@@ -1,0 +1,116 @@
+"""A gRPC server from start to drain."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from servicekit.interceptors import standard_interceptors
+from servicekit.settings import ServiceSettings
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class PortTakenError(RuntimeError):
+    """Somebody else listens on the port."""
+
+
+class Server:
+    """An aio server with health, reflection, our interceptors and limits. Says NOT_SERVING until `set_ready`.
+
+    Add servicers to `grpc`, then `start`.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        registry: CollectorRegistry,
+        *,
+        services: Sequence[str],
+        handlers: Sequence[grpc.GenericRpcHandler] = (),
+    ) -> None:
+        self._settings = settings
+        self._services = ["", *services]
+        self._log = structlog.get_logger("server")
+        self._health = health.aio.HealthServicer()
+        self.grpc = grpc.aio.server(
+            interceptors=standard_interceptors(registry), handlers=handlers, options=_options(settings)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc)
+
+    async def start(self, port: int) -> int:
+        """Listen on `port` (0 asks for any) and return the port. Raises PortTakenError."""
+        for name in self._services:  # the health servicer begins with SERVING
+            await self._health.set(name, _NOT_SERVING)
+        address = f"{self._settings.bind_address}:{port}"
+        try:
+            bound = self.grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortTakenError(
+                f"cannot listen on {address}: the port is taken, or the address is not ours"
+            ) from error
+        await self.grpc.start()
+        self._log.info("listening", address=f"{self._settings.bind_address}:{bound}")
+        return bound
+
+    async def set_ready(self, ready: bool, service: str | None = None) -> None:
+        """Report SERVING or NOT_SERVING for one service, or for all of them and the process."""
+        for name in self._services if service is None else [service]:
+            await self._health.set(name, _SERVING if ready else _NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, give balancers a moment, then let calls in flight finish within the grace."""
+        self._log.info("draining", grace_seconds=self._settings.shutdown_grace_seconds)
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_delay_seconds)
+        await self.grpc.stop(self._settings.shutdown_grace_seconds)
+        self._log.info("stopped")
+
+
+async def run_until_signal(server: Server, port: int, *, on_start: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Start, run `on_start` while health says NOT_SERVING, serve until SIGTERM or SIGINT, drain.
+
+    An exception of `on_start` stops the server and is raised. A signal during `on_start` cancels it.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start(port)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        if on_start is not None:
+            starting = asyncio.ensure_future(on_start())
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                return
+            await starting
+        await server.set_ready(True)
+        await stopping
+    finally:
+        stopping.cancel()
+        await server.drain()
+
+
+def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    return [
+        # Without this a second process could bind the same port and take half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.grpc_max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # the receiver decides
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", 60_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    ]
