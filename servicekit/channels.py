@@ -48,7 +48,7 @@ def service_config(services: list[ServiceDescriptor]) -> dict[str, Any]:
         "loadBalancingConfig": [{"round_robin": {}}],
         # The empty name is the health of the whole process, which every server of ours reports.
         "healthCheckConfig": {"serviceName": ""},
-        # At most as many retries as there are successes, so that an outage is not made worse.
+        # Retries stop while more than about one call in ten fails, so that an outage is not made worse.
         "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
     }
     if names:

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from servicekit.health import Health
 from servicekit.interceptors import standard_interceptors
 from servicekit.settings import ServiceSettings
 
@@ -18,7 +20,12 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class PortTakenError(RuntimeError):
-    """Somebody else listens on the port."""
+    """We cannot listen where we were told to."""
+
+    @classmethod
+    def at(cls, host: str, port: int) -> "PortTakenError":
+        """The error for one address."""
+        return cls(f"cannot listen on {host}:{port}: the port is taken, or the address is not ours")
 
 
 class Server:
@@ -38,26 +45,24 @@ class Server:
         self._settings = settings
         self._services = ["", *services]
         self._log = structlog.get_logger("server")
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self.grpc = grpc.aio.server(
             interceptors=standard_interceptors(registry), handlers=handlers, options=_options(settings)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
-        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc)
+        reflection.enable_server_reflection([*services, HEALTH, reflection.SERVICE_NAME], self.grpc)
 
     async def start(self, port: int) -> int:
         """Listen on `port` (0 asks for any) and return the port. Raises PortTakenError."""
-        for name in self._services:  # the health servicer begins with SERVING
-            await self._health.set(name, _NOT_SERVING)
-        address = f"{self._settings.bind_address}:{port}"
+        await self.set_ready(False)  # the health servicer begins with SERVING
+        address = self._settings.bind_address
+        host = f"[{address}]" if ":" in address else address  # IPv6
         try:
-            bound = self.grpc.add_insecure_port(address)
+            bound = self.grpc.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:
-            raise PortTakenError(
-                f"cannot listen on {address}: the port is taken, or the address is not ours"
-            ) from error
+            raise PortTakenError.at(host, port) from error
         await self.grpc.start()
-        self._log.info("listening", address=f"{self._settings.bind_address}:{bound}")
+        self._log.info("listening", address=f"{host}:{bound}")
         return bound
 
     async def set_ready(self, ready: bool, service: str | None = None) -> None:
@@ -70,7 +75,9 @@ class Server:
         self._log.info("draining", grace_seconds=self._settings.shutdown_grace_seconds)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        await self.grpc.stop(self._settings.shutdown_grace_seconds)
+        stopping = asyncio.create_task(self.grpc.stop(self._settings.shutdown_grace_seconds))
+        self._health.end_watches()
+        await stopping
         self._log.info("stopped")
 
 
@@ -88,9 +95,12 @@ async def run_until_signal(server: Server, port: int, *, on_start: Callable[[], 
     try:
         if on_start is not None:
             starting = asyncio.ensure_future(on_start())
-            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not starting.done():
-                starting.cancel()
+            try:
+                await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                unfinished = starting.cancel()
+            if unfinished:
+                await asyncio.gather(starting, return_exceptions=True)  # it may have to clean up
                 return
             await starting
         await server.set_ready(True)

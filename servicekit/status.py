@@ -2,6 +2,7 @@
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from servicekit import errors
@@ -11,6 +12,11 @@ DOMAIN = "trimem"
 
 #: Trailing metadata key under which gRPC carries a serialized google.rpc.Status.
 DETAILS_KEY = "grpc-status-details-bin"
+
+#: Longest message and field path, in bytes of UTF-8. They may quote a request of megabytes, and travel up to three
+#: times over, escaped, in headers of which gRPC clients take 8 KiB.
+MAX_MESSAGE_BYTES = 1024
+MAX_FIELD_BYTES = 256
 
 #: Every class of the error tree finds its code here, by itself or by its nearest listed ancestor.
 CODES: dict[type[TrimemError], grpc.StatusCode] = {
@@ -42,12 +48,15 @@ def code_number(code: grpc.StatusCode) -> int:
 
 def to_status(error: TrimemError, request_id: str = "") -> status_pb2.Status:
     """The google.rpc.Status of an error: code, message, and the details that help a program to react."""
-    status = status_pb2.Status(code=code_number(code_of(error)), message=error.message)
+    status = status_pb2.Status(code=code_number(code_of(error)), message=_clip(error.message, MAX_MESSAGE_BYTES))
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if isinstance(error, errors.InvalidArgumentError):
         bad_request = error_details_pb2.BadRequest()
         for violation in error.violations:
-            bad_request.field_violations.add(field=violation.field, description=violation.description)
+            bad_request.field_violations.add(
+                field=_clip(violation.field, MAX_FIELD_BYTES),
+                description=_clip(violation.description, MAX_MESSAGE_BYTES),
+            )
         status.details.add().Pack(bad_request)
     if error.retry_after is not None:
         delay = Duration()
@@ -62,7 +71,10 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     """The google.rpc.Status of a failed call: what the server attached, else code and message alone."""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return status_pb2.Status.FromString(value)
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:  # not ours: something between us speaks HTTP and put other bytes there
+                break
     return status_pb2.Status(code=code_number(error.code()), message=error.details() or "")
 
 
@@ -73,3 +85,8 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
         if detail.Unpack(info):
             return str(info.reason)
     return ""
+
+
+def _clip(text: str, limit: int) -> str:
+    """The text as valid UTF-8 of at most `limit` bytes."""
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

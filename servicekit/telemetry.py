@@ -13,6 +13,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 from servicekit import context
+from servicekit.server import PortTakenError
 from servicekit.settings import LogFormat, ServiceSettings
 
 
@@ -73,8 +74,14 @@ def new_registry() -> CollectorRegistry:
 
 @contextmanager
 def metrics_exporter(registry: CollectorRegistry, *, address: str, port: int) -> Iterator[int]:
-    """Serve the registry at `http://address:port/metrics` from a thread. Yields the port (0 asks for any)."""
-    server, thread = start_http_server(port, addr=address, registry=registry)
+    """Serve the registry at `http://address:port/metrics` from a thread. Yields the port (0 asks for any).
+
+    Raises PortTakenError.
+    """
+    try:
+        server, thread = start_http_server(port, addr=address, registry=registry)
+    except OSError as error:
+        raise PortTakenError.at(address, port) from error
     try:
         yield server.server_port
     finally:

@@ -22,6 +22,7 @@ class AccessLogInterceptor(AroundInterceptor):
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
         started = time.perf_counter()
+        peer = call.context.peer()
         error: BaseException | None = None
         try:
             yield
@@ -36,5 +37,5 @@ class AccessLogInterceptor(AroundInterceptor):
                 method=call.method,
                 code=code.name,
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),
-                peer=call.context.peer(),
+                peer=peer,
             )

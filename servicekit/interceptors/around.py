@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -48,16 +48,6 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         return rebuild(handler, self._wrap(behaviour(handler), handler_call_details.method))
 
     def _wrap(self, inner: Callable[[Any, Context], Any], method: str) -> Callable[[Any, Context], Any]:
-        if inspect.isasyncgenfunction(inner):
-
-            async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
-                async with self.around(Call(method, context)), aclosing(inner(request, context)) as responses:
-                    async for response in responses:
-                        yield response
-
-            return generate
-
-        # Unary answers, and streaming handlers that call `context.write` by themselves.
         async def run(request: Any, context: Context) -> Any:
             async with self.around(Call(method, context)):
                 return await inner(request, context)
@@ -66,10 +56,23 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
 
 def behaviour(handler: Handler) -> Callable[[Any, Context], Any]:
-    """The function that a handler runs."""
+    """The coroutine function that a handler runs; one that yields its answers is made to write them.
+
+    gRPC abandons a generator whose caller has gone. The interpreter then ends it some time later, outside of the
+    call: what runs around it would report under another call's request id, and ask a context whose native part is
+    freed. A coroutine is told in its place, by an exception.
+    """
     found: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     behaves: Callable[[Any, Context], Any] = found
-    return behaves
+    if not inspect.isasyncgenfunction(behaves):
+        return behaves
+
+    async def write_all(request: Any, context: Context) -> None:
+        async with aclosing(behaves(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
+
+    return write_all
 
 
 def rebuild(handler: Handler, function: Callable[[Any, Context], Any], *, decode: bool = True) -> Handler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,7 +13,10 @@ from servicekit.interceptors.around import Context, Handler, behaviour, rebuild
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
-    """gRPC itself answers INTERNAL when a request does not parse, invalid UTF-8 in a string included."""
+    """gRPC itself answers INTERNAL when a request does not parse, invalid UTF-8 in a string included.
+
+    A handler of streamed requests iterates over them: `context.read()` would give it the bytes.
+    """
 
     async def intercept_service(
         self,
@@ -40,14 +42,6 @@ def _decoded(handler: Handler) -> Callable[[Any, Context], Any]:
                 yield _parse(parse, item)
 
         return each()
-
-    if inspect.isasyncgenfunction(inner):
-
-        async def generate(raw: Any, context: Context) -> AsyncIterator[Any]:
-            async for response in inner(read(raw), context):
-                yield response
-
-        return generate
 
     async def run(raw: Any, context: Context) -> Any:
         return await inner(read(raw), context)

@@ -1,5 +1,6 @@
 """Turns exceptions into statuses."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,8 @@ class ErrorsInterceptor(AroundInterceptor):
             yield
         except grpc.aio.AbortError:  # subclasses Exception; somebody has already answered
             raise
+        except grpc.aio.InternalError:  # what a write raises when the caller has gone: nobody waits for an answer
+            raise asyncio.CancelledError from None
         except TrimemError as error:
             await self._abort(call, error)
         except Exception:
@@ -31,12 +34,7 @@ class ErrorsInterceptor(AroundInterceptor):
             await self._abort(call, InternalError())
 
     async def _abort(self, call: Call, error: TrimemError) -> None:
-        identity = context.request_id.get()
-        await call.context.abort(
-            code_of(error),
-            error.message,
-            (
-                (context.REQUEST_ID_KEY, identity),
-                (DETAILS_KEY, to_status(error, identity).SerializeToString()),
-            ),
-        )
+        status = to_status(error, context.request_id.get())
+        # `abort` replaces the trailing metadata: what is there already, the request id for one, goes along.
+        trailing = tuple(call.context.trailing_metadata() or ())
+        await call.context.abort(code_of(error), status.message, (*trailing, (DETAILS_KEY, status.SerializeToString())))

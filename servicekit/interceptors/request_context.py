@@ -18,5 +18,12 @@ class RequestContextInterceptor(AroundInterceptor):
         context.request_id.set(identity)
         left: float | None = call.context.time_remaining()
         context.deadline.set(None if left is None else time.monotonic() + left)
-        call.context.set_trailing_metadata(((context.REQUEST_ID_KEY, identity),))
+        _add_trailing(call, identity)  # now, for those who end the call themselves
         yield
+        _add_trailing(call, identity)  # again, in case that the handler set metadata of its own
+
+
+def _add_trailing(call: Call, identity: str) -> None:
+    present = tuple(call.context.trailing_metadata() or ())
+    if not any(key == context.REQUEST_ID_KEY for key, _ in present):
+        call.context.set_trailing_metadata((*present, (context.REQUEST_ID_KEY, identity)))

@@ -1,0 +1,1 @@
+"""Everything on one machine without containers: PostgreSQL, the three services, a demonstration."""

@@ -1,0 +1,142 @@
+"""One process of the local stack: started, watched, stopped, and never outliving the stack."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+Forward = Callable[[str, str], None]
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What to run and how to end it."""
+
+    name: str
+    argv: Sequence[str]
+    env: dict[str, str]
+    #: Signal that asks for an orderly end.
+    stop_signal: signal.Signals = signal.SIGTERM
+    #: Seconds it may take before it is killed.
+    stop_timeout: float = 15.0
+    #: User to run as; None means the present one.
+    user: str | None = None
+
+
+@dataclass
+class Process:
+    """A running part. Its output goes line by line to `forward(name, line)`; the last lines are kept."""
+
+    part: Part
+    forward: Forward
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    _process: asyncio.subprocess.Process | None = None
+    _reader: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._running.pid
+
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise RuntimeError(f"{self.part.name} was not started")
+        return self._process
+
+    async def start(self) -> None:
+        """Start it in a process group of its own, so that Ctrl-C reaches the stack alone and parts end in order."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self.part.argv,
+            env=self.part.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            process_group=0,
+            preexec_fn=_die_with_parent(self.part.stop_signal),
+            limit=1024 * 1024,
+            **as_user(self.part.user),
+        )
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        stream = self._running.stdout
+        if stream is None:
+            raise RuntimeError("no pipe for the output")
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # longer than the limit: that much of it is lost, the rest is not
+                line = b"(a line too long to show)\n"
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self.tail.append(text)
+            self.forward(self.part.name, text)
+
+    async def wait(self) -> int:
+        """Wait for the end. Returns the exit status; negative is the signal that ended it."""
+        status = await self._running.wait()
+        if self._reader is not None:
+            # Grandchildren may hold the pipe open for ever; what is written by now is read by then.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._reader), 1)
+        return status
+
+    async def stop(self) -> None:
+        """Ask for the end, then insist."""
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(self.part.stop_signal)
+            try:
+                await asyncio.wait_for(self._process.wait(), self.part.stop_timeout)
+            except TimeoutError:
+                self.forward(self.part.name, f"did not stop within {self.part.stop_timeout:.0f} s: killing it")
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                await self._process.wait()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+
+class Credentials(TypedDict, total=False):
+    """Whom a child process runs as."""
+
+    user: str
+    group: str
+    extra_groups: list[str]
+
+
+def as_user(name: str | None) -> Credentials:
+    """Arguments that start a child as another user, in that user's group alone. None means the present one."""
+    return {} if name is None else {"user": name, "group": name, "extra_groups": []}
+
+
+def describe_exit(status: int) -> str:
+    """`exited with status 1`, `was killed by SIGKILL`."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"
+
+
+def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """On Linux the kernel signals a child when the stack dies, even from kill -9; elsewhere nothing does."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(number))
+
+    return ask

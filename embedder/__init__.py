@@ -1,0 +1,1 @@
+"""Text in, vectors out. Stateless: no database, no notion of an event."""

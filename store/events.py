@@ -1,0 +1,112 @@
+"""What the store keeps, in plain dataclasses: no transport and no database in here."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+#: A JSON object.
+Json: TypeAlias = dict[str, Any]
+
+#: float32, one-dimensional.
+Vector: TypeAlias = npt.NDArray[np.float32]
+
+
+class EmbeddingState(StrEnum):
+    """How far the embedding of an event got; the values are those of the column."""
+
+    EMBEDDED = "EMBEDDED"
+    PENDING = "PENDING"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event as a caller wants it, not yet checked."""
+
+    #: None when the request has no event at all.
+    content: Json | None
+    metadata: Json = field(default_factory=dict)
+    id: str = ""
+    timestamp: datetime | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that may be stored: checked, with its id and timestamp fixed."""
+
+    id: UUID
+    timestamp: datetime
+    content: Json
+    metadata: Json
+    request_id: str | None = None
+    embedding_state: EmbeddingState = EmbeddingState.SKIPPED
+    #: Present exactly when the state is EMBEDDED.
+    embedding: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as stored."""
+
+    id: UUID
+    timestamp: datetime
+    content: Json
+    metadata: Json
+    embedding_state: EmbeddingState
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """An event and the cosine between its vector and that of the query, in [-1, 1]."""
+
+    event: Event
+    similarity: float
+
+    @property
+    def score(self) -> float:
+        """What hits are ordered by, in [0, 1]."""
+        return min(1.0, max(0.0, (self.similarity + 1) / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a list or a search looks at. The default is: all of them."""
+
+    #: Contained in the event's metadata, as PostgreSQL's `jsonb @>` has it.
+    metadata: Json = field(default_factory=dict)
+    #: At or after.
+    start_time: datetime | None = None
+    #: Before.
+    end_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the order of events: by timestamp, then id."""
+
+    timestamp: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """The model that made vectors. Only vectors of equal fingerprints may be compared."""
+
+    model_name: str
+    revision: str
+    dimension: int
+    fingerprint: str
+
+    def describe(self) -> str:
+        """For people: model, revision, length, and the beginning of the fingerprint."""
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.model_name}{revision} ({self.dimension} dimensions, fingerprint {self.fingerprint[:12]})"

@@ -1,0 +1,1 @@
+"""Where events are kept: the interface, PostgreSQL, and a fake in memory."""

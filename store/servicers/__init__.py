@@ -1,0 +1,1 @@
+"""From messages to dataclasses and back, and nothing else."""

@@ -1,0 +1,75 @@
+"""What the store can be told by its environment."""
+
+from enum import StrEnum
+from typing import Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from servicekit.settings import ServiceSettings
+
+
+class FailStrategy(StrEnum):
+    """What a write does while the embedder cannot be reached."""
+
+    #: Store the event as PENDING; the backfill embeds it later.
+    SOFT = "soft"
+    #: Fail, and store nothing.
+    HARD = "hard"
+
+
+class StoreSettings(ServiceSettings):
+    """Knobs of the store."""
+
+    store_port: int = Field(50052, ge=0, le=65535, description="Port of the gRPC server; 0 asks for any")
+    store_metrics_port: int = Field(9102, ge=0, le=65535, description="Port of the Prometheus metrics; 0 asks for any")
+
+    database_url: SecretStr = Field(
+        description="postgresql://user:password@host:port/name; sslmode and a socket directory (?host=/dir) are understood"
+    )
+    database_pool_min_size: int = Field(2, ge=1, le=1000, description="Connections kept open")
+    database_pool_max_size: int = Field(10, ge=1, le=1000, description="Most connections of one process")
+    database_start_timeout_seconds: float = Field(
+        30, ge=0, le=3600, description="How long a starting store waits for its database"
+    )
+    database_acquire_timeout_seconds: float = Field(
+        10, gt=0, le=600, description="How long a call waits for a free connection before RESOURCE_EXHAUSTED"
+    )
+    migration_lock_timeout_seconds: float = Field(
+        10, gt=0, le=3600, description="How long a migration waits for a lock that others hold before it gives up"
+    )
+    migration_statement_timeout_seconds: float = Field(
+        3600, gt=0, le=7 * 86400, description="Longest that one statement of a migration may run"
+    )
+
+    embedder_target: str = Field("127.0.0.1:50051", description="Where the embedder is; dns:///name:port for replicas")
+    embedder_timeout_seconds: float = Field(
+        60, gt=0, le=3600, description="Longest wait for one answer of the embedder, the caller's deadline permitting"
+    )
+    embedding_dimension: int = Field(
+        768, ge=1, le=2000, description="Length of the vectors: that of the embedder's TEXT model; HNSW takes up to 2000"
+    )
+    embedding_auto_generate: bool = Field(True, description="Embed events when they are written")
+    embedding_fail_strategy: FailStrategy = Field(
+        FailStrategy.SOFT, description="Embedder down: soft stores the event and embeds it later, hard refuses it"
+    )
+    backfill_interval_seconds: float = Field(
+        5, gt=0, le=3600, description="Time between looks for events that wait for their embedding"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _plain_postgres_url(cls, value: SecretStr) -> SecretStr:
+        """Bring the monolith's SQLAlchemy form to the plain one; the value itself never gets into a message."""
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
+            raise ValueError("must begin with postgresql:// or postgresql+asyncpg://")
+        # `ssl` is what SQLAlchemy users write; libpq and asyncpg call it sslmode.
+        query = [("sslmode" if key == "ssl" else key, item) for key, item in parse_qsl(parts.query)]
+        return SecretStr(urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query, safe="/"))))
+
+    @model_validator(mode="after")
+    def _pool_has_room(self) -> Self:
+        if self.database_pool_min_size > self.database_pool_max_size:
+            raise ValueError("DATABASE_POOL_MIN_SIZE must not be more than DATABASE_POOL_MAX_SIZE")
+        return self
