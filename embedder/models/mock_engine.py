@@ -10,8 +10,6 @@ from embedder.models.engine import EngineInfo, Tokenized, Vectors
 
 _WORD = re.compile(r"\w+|[^\w\s]+")
 _MAX_TOKENS = 512
-#: The beginning and the end, which models mark with tokens of their own.
-_MARKS = 2
 
 
 class MockEngine:
@@ -54,7 +52,7 @@ class MockEngine:
         words = _WORD.findall(text.lower())
         ids = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest()) for word in words]
         # No input is without a token, because no vector may be zero.
-        return Tokenized(ids[: _MAX_TOKENS - _MARKS] or [0], len(words) + _MARKS)
+        return Tokenized(ids[:_MAX_TOKENS] or [0], len(ids) or 1)
 
     def _vector(self, token: int) -> Vectors:
         bits = hashlib.shake_256(self._seed + token.to_bytes(8)).digest(self._info.dimension)

@@ -66,5 +66,5 @@ def _finite(digits: str) -> float | NotANumber:
 
 
 def _integer(digits: str) -> int | NotANumber:
-    # No field takes more, a float has 309 digits at most, and converting thousands of them is slow.
-    return int(digits) if len(digits) <= 310 else NotANumber()
+    # More digits do not fit into a 64-bit float, and converting thousands of them is slow.
+    return int(digits) if len(digits) <= 308 else NotANumber()

@@ -1,7 +1,7 @@
 """JSON values read into protobuf messages, with the path of everything that does not fit.
 
 `google.protobuf.json_format` reads the leaves; walking the messages here gives exact paths, and refuses what it lets
-pass: `[]` for a message, `true` for a number.
+pass: `[]` for a message, `true` for a number, a field in two spellings.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.http.errors import InvalidRequestError
-from gateway.http.json_text import MAX_DEPTH, Json, NotANumber, depth
+from gateway.http.expectations import explain, is_json_of, well_known
+from gateway.http.json_text import Json
 from servicekit.errors import FieldViolation
 
 #: More are not reported.
@@ -21,32 +22,29 @@ MAX_VIOLATIONS = 20
 #: Name of the request body in violations that are about all of it.
 BODY = "body"
 
-_WELL_KNOWN = "google.protobuf."
-_FREE_FORM = {"Struct", "Value", "ListValue"}
-
 
 def find_field(kind: Descriptor, name: str) -> FieldDescriptor | None:
     """The field of a message by its proto name or its lowerCamelCase name."""
     return kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
 
 
-def is_plain(kind: Descriptor) -> bool:
-    """Whether the JSON of a message is an object with its fields, as it is for all but the well-known types."""
-    return not kind.full_name.startswith(_WELL_KNOWN)
+def is_plain_message(field: FieldDescriptor) -> bool:
+    """Whether one element of a field is a message whose JSON is an object with the message's fields."""
+    return bool(field.message_type) and not well_known(field) and not _is_map(field)
 
 
 def read_message(value: Json, message: Message) -> None:
     """Fill a message from a JSON object. Raises InvalidRequestError, naming fields by their path."""
-    raise_any(_read(value, message, ""))
+    _raise_any(_read(value, message, ""))
 
 
 def read_field(value: Json, message: Message, field: FieldDescriptor) -> None:
-    """Fill one field of a message from a JSON value. Raises InvalidRequestError."""
-    raise_any(_read_field(value, message, field, field.name))
+    """Fill one field of a message from a JSON value; null leaves it unset. Raises InvalidRequestError."""
+    if value is not None:
+        _raise_any(_read_field(value, message, field, field.name))
 
 
-def raise_any(violations: Iterator[FieldViolation]) -> None:
-    """Raise InvalidRequestError if there are violations."""
+def _raise_any(violations: Iterator[FieldViolation]) -> None:
     if found := list(islice(violations, MAX_VIOLATIONS)):
         raise InvalidRequestError(found)
 
@@ -58,10 +56,11 @@ def _read(value: Json, message: Message, path: str) -> Iterator[FieldViolation]:
     spelled: dict[str, str] = {}
     for key, item in value.items():
         field = find_field(message.DESCRIPTOR, key)
-        at = _join(path, field.name if field else key[:100])
+        name = field.name if field else key[:100]
+        at = f"{path}.{name}" if path else name
         if field is None:
             yield FieldViolation(at, f"is not a field of {message.DESCRIPTOR.full_name}")
-        elif item is None:  # the JSON of "not set"
+        elif item is None:  # JSON for "not set"
             continue
         elif (other := spelled.setdefault(_slot(field), key)) != key:
             yield FieldViolation(at, f"cannot be given together with {other}")
@@ -70,34 +69,45 @@ def _read(value: Json, message: Message, path: str) -> Iterator[FieldViolation]:
 
 
 def _read_field(value: Json, message: Message, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
-    kind = field.message_type
-    if kind is None or not is_plain(kind) or kind.GetOptions().map_entry:
-        yield from _read_leaf(value, message, field, path)
+    if _is_map(field):
+        if not (isinstance(value, dict) and _fits(value, message, field)):
+            yield FieldViolation(path, "must be a JSON object whose keys and values fit")
     elif not field.is_repeated:
-        target = getattr(message, field.name)
-        target.SetInParent()
-        yield from _read(value, target, path)
-    elif isinstance(value, list):
+        yield from _read_one(value, message, field, path)
+    elif not isinstance(value, list):
+        yield FieldViolation(path, "must be a JSON array")
+    elif is_plain_message(field):
         for index, item in enumerate(value):
             yield from _read(item, getattr(message, field.name).add(), f"{path}[{index}]")
-    else:
-        yield FieldViolation(path, "must be a JSON array")
-
-
-def _read_leaf(value: Json, message: Message, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
-    if field.is_repeated and not field.message_type:
-        if not isinstance(value, list):
-            yield FieldViolation(path, "must be a JSON array")
-            return
-        wrong = [index for index, item in enumerate(value) if not _is_json_of(field, item)]
-    else:
-        wrong = [] if field.is_repeated or _is_json_of(field, value) else [-1]
-    if not wrong and _fits(value, message, field):
-        return
-    if field.is_repeated and isinstance(value, list):
-        alone = type(message)
+    # All at once, because this may be a vector; one by one only to find out which does not fit.
+    elif not (all(is_json_of(field, item) for item in value) and _fits(value, message, field)):
         for index, item in enumerate(value):
-            if index in wrong or not _fits([item], alone(), field):
-                yield from _explain(item, field, f"{path}[{index}]")
-    else:
-        yield from _explain(value, field, path)
+            if not (is_json_of(field, item) and _fits([item], type(message)(), field)):
+                yield from explain(field, item, f"{path}[{index}]")
+
+
+def _read_one(value: Json, message: Message, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
+    if is_plain_message(field):
+        inner = getattr(message, field.name)
+        inner.SetInParent()  # `{}` is a message without fields, not an absent one
+        yield from _read(value, inner, path)
+    elif not (is_json_of(field, value) and _fits(value, message, field)):
+        yield from explain(field, value, path)
+
+
+def _fits(value: Json, message: Message, field: FieldDescriptor) -> bool:
+    """Set the field if json_format can."""
+    try:
+        json_format.ParseDict({field.name: value}, message)
+    except Exception:  # it lets several kinds through, depending on the value; its own `Parse` catches all as well
+        return False
+    return True
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def _slot(field: FieldDescriptor) -> str:
+    """What only one key of an object may fill: the field, or the oneof that it is in."""
+    return field.containing_oneof.full_name if field.containing_oneof else field.name

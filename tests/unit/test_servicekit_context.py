@@ -18,7 +18,7 @@ def own_context() -> Iterator[None]:
     context.deadline.reset(at)
 
 
-@pytest.mark.parametrize("plain", ["a", "x" * 128, "0198f3c2-7d1e-7abc-8def-0123456789ab", "trace/1:span=2+3_.~"[:-1]])
+@pytest.mark.parametrize("plain", ["a", "x" * 128, "0198f3c2-7d1e-7abc-8def-0123456789ab", "trace/1:span=2+3_."])
 def test_a_plain_request_id_is_accepted(plain: str) -> None:
     assert context.accept_request_id(plain) == plain
 

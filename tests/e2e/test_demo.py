@@ -1,0 +1,47 @@
+"""`make demo`, with the real model, twice."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.local.passages import MAX_WORDS, passages
+from deploy.local.questions import QUESTIONS
+from tests.e2e.stack_process import stack_process
+
+
+@pytest.mark.timeout(600)
+async def test_the_demonstration_answers_right_and_imports_nothing_twice(tmp_path: Path) -> None:
+    count = f"{len(passages()):,}"
+    async with stack_process("demo", tmp_path, EMBEDDING_MODE="real") as demo:
+        assert await demo.until_ended(timeout=500) == 0, demo.output
+    assert f"{count} stored and embedded, 0 were there already" in demo.output
+    assert f"{len(QUESTIONS)} of {len(QUESTIONS)} questions answered right" in demo.output
+
+    async with stack_process("demo", tmp_path, EMBEDDING_MODE="real") as demo:
+        assert await demo.until_ended(timeout=200) == 0, demo.output
+    assert f"0 stored and embedded, {count} were there already" in demo.output
+
+
+async def test_the_demonstration_fails_when_an_expected_topic_is_not_found(tmp_path: Path) -> None:
+    # The mock model knows words and no meaning: some of the questions have no word in common with their answer.
+    async with stack_process("demo", tmp_path, EMBEDDING_MODE="mock") as demo:
+        assert await demo.until_ended(timeout=120) == 1, demo.output
+    assert "wrong answer:" in demo.output
+
+
+def test_there_are_over_a_thousand_passages_each_of_one_topic_and_short_enough_for_the_model() -> None:
+    found = passages()
+    assert len(found) >= 1000
+    assert len({passage.id for passage in found}) == len({passage.text for passage in found}) == len(found)
+    assert all(passage.topic and passage.text.strip() for passage in found)
+    assert max(len(passage.text.split()) for passage in found) <= 3 * MAX_WORDS
+
+
+def test_passages_have_the_same_ids_in_every_run() -> None:
+    assert [passage.id for passage in passages()] == [passage.id for passage in passages()]
+
+
+def test_at_least_six_questions_and_one_with_a_filter() -> None:
+    assert len(QUESTIONS) >= 6
+    assert any(question.only for question in QUESTIONS)
+    assert {question.topic for question in QUESTIONS} <= {passage.topic for passage in passages()}
