@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from embedder.domain import Domain, InputKind, ModelState
@@ -18,9 +17,10 @@ from trimem.embedding.v1 import embedding_pb2_grpc as rpc
 if TYPE_CHECKING:
     import grpc
 
+    # A string outside of type checkers, because the class is generic for them only.
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
-E = TypeVar("E", bound=Enum)
+T = TypeVar("T")
 
 _DOMAINS = {
     pb.DOMAIN_UNSPECIFIED: Domain.TEXT,
@@ -54,7 +54,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         self._models = models
         self._resident_bytes = resident_bytes
 
-    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:  # type: ignore[override]
+    async def Embed(self, request: pb.EmbedRequest, _context: Context) -> pb.EmbedResponse:
         """Vectors for inputs."""
         result = await self._embedding.embed(
             EmbedCommand(
@@ -66,3 +66,66 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             )
         )
         return _embed_response(result, len(request.inputs))
+
+    async def ComputeSimilarity(
+        self, request: pb.ComputeSimilarityRequest, _context: Context
+    ) -> pb.ComputeSimilarityResponse:
+        """Cosine of two inputs."""
+        result = await self._similarity.compare(
+            _side(request.first), _side(request.second), _known(_DOMAINS, request.domain, "domain")
+        )
+        return pb.ComputeSimilarityResponse(cosine=result.cosine, score=result.score)
+
+    async def ListModels(self, _request: pb.ListModelsRequest, _context: Context) -> pb.ListModelsResponse:
+        """What is configured, and what of it is in memory."""
+        return pb.ListModelsResponse(
+            models=[_model_info(self._models.describe(domain)) for domain in self._models],
+            rss_bytes=self._resident_bytes(),
+        )
+
+
+def _embed_response(result: EmbedResult, count: int) -> pb.EmbedResponse:
+    response = pb.EmbedResponse(models=[_model_info(model) for model in result.models])
+    text, code = result.encoded.get(Domain.TEXT), result.encoded.get(Domain.CODE)
+    for index in range(count):
+        embedding = response.embeddings.add(
+            token_count=result.token_count(index), truncated=result.truncated(index), cached=False
+        )
+        if text is not None:
+            fill(embedding.text, text.vectors[index])
+        if code is not None:
+            fill(embedding.code, code.vectors[index])
+    return response
+
+
+def _model_info(model: ModelDescription) -> pb.ModelInfo:
+    return pb.ModelInfo(
+        domain=_DOMAIN_NUMBERS[model.domain],
+        name=model.name,
+        revision=model.revision,
+        fingerprint=model.fingerprint,
+        dimension=model.dimension,
+        max_tokens=model.max_tokens,
+        precision=model.precision,
+        engine=model.engine,
+        device=model.device,
+        state=_STATE_NUMBERS[model.state],
+        weight_bytes=model.weight_bytes,
+    )
+
+
+def _side(message: pb.SimilarityInput) -> Side:
+    match message.WhichOneof("input"):
+        case "text":
+            return message.text
+        case "vector":
+            return read(message.vector)
+        case _:
+            return None
+
+
+def _known(values: Mapping[Any, T], number: int, field: str) -> T:
+    # proto3 enums are open: a newer client may send a number that this version does not know.
+    if number not in values:
+        raise InvalidArgumentError(field, f"has no value {number}")
+    return values[number]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from trimem.embedding.v1 import embedding_pb2
-from trimem.store.v1 import event_service_pb2
 
 from gateway.settings import GatewaySettings
 from servicekit.channels import open_channel
+from trimem.embedding.v1 import embedding_pb2
+from trimem.store.v1 import event_service_pb2
 
 
 @dataclass(frozen=True, slots=True)

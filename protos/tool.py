@@ -35,7 +35,7 @@ def main() -> int:
     copy_googleapis()
     if command == "generate":
         buf("format", "-w", "--path", "trimem")
-        generate(ROOT)
+        generate(ROOT, ROOT)
         return 0
     if command == "release":
         buf("build", "-o", str(BASELINE))
@@ -43,7 +43,7 @@ def main() -> int:
     return check()
 
 
-def check() -> int:
+def check(root: Path = ROOT) -> int:
     """Run every check, also after one failed, so that one run shows all there is to mend."""
     failed = [
         name
@@ -52,9 +52,9 @@ def check() -> int:
             "format": ["format", "-d", "--exit-code", "--path", "trimem"],
             "breaking": ["breaking", "--against", str(BASELINE), "--exclude-imports"],
         }.items()
-        if buf(*args, check=False) != 0
+        if buf(*args, root=root, check=False) != 0
     ]
-    stale = stale_stubs()
+    stale = stale_stubs(root)
     if stale:
         failed.append("stubs")
         print("stale stubs, run `make protos`:", *stale, sep="\n  ", file=sys.stderr)
@@ -62,25 +62,25 @@ def check() -> int:
     return 1 if failed else 0
 
 
-def stale_stubs() -> list[str]:
+def stale_stubs(root: Path = ROOT) -> list[str]:
     """Return the generated files that differ from what the .proto files give, missing and left-over ones included."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
-        generate(fresh)
-        names = {str(p.relative_to(base)) for base in (ROOT, fresh) for p in base.glob("trimem/**/*_pb2*.py*")}
+        generate(root, fresh)
+        names = {str(p.relative_to(base)) for base in (root, fresh) for p in base.glob("trimem/**/*_pb2*.py*")}
         names = {name for name in names if "__pycache__" not in name}
         return sorted(
             name
             for name in names
-            if not ((ROOT / name).exists() and (fresh / name).exists())
-            or not filecmp.cmp(ROOT / name, fresh / name, shallow=False)
+            if not ((root / name).exists() and (fresh / name).exists())
+            or not filecmp.cmp(root / name, fresh / name, shallow=False)
         )
 
 
-def generate(out: Path) -> None:
-    """Write messages, typed messages, stubs and typed stubs of every .proto file below `out`."""
+def generate(root: Path, out: Path) -> None:
+    """Write messages, typed messages, stubs and typed stubs of every .proto file of `root` below `out`."""
     python = tool_environment()
-    protos = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("trimem/**/*.proto"))
+    protos = sorted(str(p.relative_to(root)) for p in root.glob("trimem/**/*.proto"))
     subprocess.run(
         [
             str(python), "-m", "grpc_tools.protoc", "-I.", "-I.googleapis",
@@ -88,7 +88,7 @@ def generate(out: Path) -> None:
             f"--mypy_out=quiet:{out}", f"--mypy_grpc_out=quiet:{out}",
             *protos,
         ],
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"},
         check=True,
     )  # fmt: skip
@@ -106,19 +106,19 @@ def tool_environment() -> Path:
     return python
 
 
-def copy_googleapis() -> None:
+def copy_googleapis(root: Path = ROOT) -> None:
     """Put google's protos where buf and protoc look: buf would otherwise fetch them from its registry."""
     package = Path(status_pb2.__file__).parents[2]
     for name in GOOGLEAPIS:
-        target = ROOT / ".googleapis" / name
+        target = root / ".googleapis" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(package / name, target)
 
 
-def buf(*args: str, check: bool = True) -> int:
-    """Run buf in this folder and return its exit status."""
+def buf(*args: str, root: Path = ROOT, check: bool = True) -> int:
+    """Run buf in a folder of protos and return its exit status."""
     executable = Path(sys.executable).parent / "buf"
-    return subprocess.run([str(executable), *args], cwd=ROOT, check=check).returncode
+    return subprocess.run([str(executable), *args], cwd=root, check=check).returncode
 
 
 if __name__ == "__main__":

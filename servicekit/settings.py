@@ -53,6 +53,7 @@ class ServiceSettings(BaseSettings):
         env_file=".env",
         secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
         extra="ignore",
+        env_ignore_empty=True,  # compose files pass on variables that nobody set
         hide_input_in_errors=True,
     )
 

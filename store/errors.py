@@ -87,3 +87,9 @@ class SchemaError(FailedPreconditionError):
     """The database is not what this version of the store needs."""
 
     reason = "SCHEMA_MISMATCH"
+
+
+class AdoptionRefusedError(FailedPreconditionError):
+    """The embedder's model does not look like the one that made the stored vectors."""
+
+    reason = "EMBEDDING_SPACE_ADOPTION_REFUSED"

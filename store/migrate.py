@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from store.errors import SchemaError
 
+_PACKAGE = Path(__file__).resolve().parent
+
 
 @dataclass(frozen=True, slots=True)
 class MigrationPlan:
@@ -25,12 +27,11 @@ class MigrationPlan:
     statement_timeout: float = 3600
 
 
-def migrations_folder() -> Path:
+def migrations_folder(package: Path = _PACKAGE) -> Path:
     """Where the Alembic environment is: inside of the package when installed, beside it in the repository.
 
     Raises SchemaError when it is in neither place.
     """
-    package = Path(__file__).resolve().parent
     for folder in (package / "_migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
             return folder

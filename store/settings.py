@@ -25,7 +25,7 @@ class StoreSettings(ServiceSettings):
     store_metrics_port: int = Field(9102, ge=0, le=65535, description="Port of the Prometheus metrics; 0 asks for any")
 
     database_url: SecretStr = Field(
-        description="postgresql://user:password@host:port/name; sslmode and a socket directory (?host=/dir) are understood"
+        description="postgresql://user:password@host:port/name; ?sslmode= and ?host=/socket/dir are understood"
     )
     database_pool_min_size: int = Field(2, ge=1, le=1000, description="Connections kept open")
     database_pool_max_size: int = Field(10, ge=1, le=1000, description="Most connections of one process")
@@ -47,7 +47,10 @@ class StoreSettings(ServiceSettings):
         60, gt=0, le=3600, description="Longest wait for one answer of the embedder, the caller's deadline permitting"
     )
     embedding_dimension: int = Field(
-        768, ge=1, le=2000, description="Length of the vectors: that of the embedder's TEXT model; HNSW takes up to 2000"
+        768,
+        ge=1,
+        le=2000,
+        description="Length of the vectors: that of the embedder's TEXT model; HNSW takes up to 2000",
     )
     embedding_auto_generate: bool = Field(True, description="Embed events when they are written")
     embedding_fail_strategy: FailStrategy = Field(

@@ -1,5 +1,7 @@
 """Import a real text through the gateway, ask questions, check the answers."""
 
+from __future__ import annotations
+
 import asyncio
 import statistics
 import time
@@ -11,11 +13,11 @@ from google.protobuf.struct_pb2 import Struct
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from trimem.store.v1 import event_service_pb2 as pb
-from trimem.store.v1 import event_service_pb2_grpc as pb_grpc
 
 from deploy.local.passages import Passage, passages, source
 from deploy.local.questions import FIRST, QUESTIONS, Question
+from trimem.store.v1 import event_service_pb2 as pb
+from trimem.store.v1 import event_service_pb2_grpc as pb_grpc
 
 BATCH = 32
 #: Batches under way at once: one is embedded while the next one is decoded and the last one is stored.

@@ -44,9 +44,7 @@ _CATALOGUE: Mapping[str, ModelProfile] = MappingProxyType(
         "nomic-ai/nomic-embed-text-v1": ModelProfile(_NOMIC),
         "nomic-ai/nomic-embed-text-v1.5": ModelProfile(_NOMIC, shortest=64),
         # CLS pooling. Documents (code) go without prefix.
-        "nomic-ai/CodeRankEmbed": ModelProfile(
-            _prefixed(query="Represent this query for searching relevant code: ")
-        ),
+        "nomic-ai/CodeRankEmbed": ModelProfile(_prefixed(query="Represent this query for searching relevant code: ")),
         # Mean pooling.
         "jinaai/jina-embeddings-v2-base-code": ModelProfile(
             advice="its architecture exists only as remote code, which is never run and does not fit transformers 5; "

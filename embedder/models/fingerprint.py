@@ -69,7 +69,9 @@ def _configuration(kind: str, path: Path) -> dict[str, Any]:
     configuration = _json(path)
     if kind != "Pooling":
         return configuration
-    mode = configuration.get("pooling_mode") or [name for flag, name in _POOLING_FLAGS.items() if configuration.get(flag)]
+    mode = configuration.get("pooling_mode") or [
+        name for flag, name in _POOLING_FLAGS.items() if configuration.get(flag)
+    ]
     modes = [mode] if isinstance(mode, str) else sorted(mode)
     return {"modes": modes, "include_prompt": configuration.get("include_prompt", True)}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import structlog
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from embedder.models.errors import ModelUnreachableError, ModelUnusableError
 from embedder.models.reference import HubModel, ModelFiles

@@ -1,8 +1,9 @@
 """Builds engines from references: slow, blocking, and meant for the thread that will run the engine."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 
 import structlog
 
@@ -12,22 +13,9 @@ from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
 from embedder.models.mock_engine import MockEngine
+from embedder.models.model import Loaded, Loader
 from embedder.models.reference import HubModel, ModelFiles, ModelReference, resolve
 from embedder.models.space import VectorSpace
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model in memory."""
-
-    engine: Engine
-    space: VectorSpace
-    #: Commit of a hub model, else empty.
-    revision: str
-
-
-#: Makes a model. Raises ModelUnusableError or ModelUnreachableError.
-Loader = Callable[[], Loaded]
 
 
 def torch_loader(reference: ModelReference, *, dimension: int, device: str) -> Loader:
@@ -36,7 +24,7 @@ def torch_loader(reference: ModelReference, *, dimension: int, device: str) -> L
     def load() -> Loaded:
         files = resolve(reference, _download)
         # Hashing releases the GIL and importing torch takes seconds: they overlap.
-        with ThreadPoolExecutor(1, "digest") as aside:
+        with ThreadPoolExecutor(1, "digest") as aside, _collector_at_rest():
             digest = aside.submit(content_digest, files.directory)
             engine = _torch_engine(reference, files, device)
             content = digest.result()
@@ -71,6 +59,20 @@ def mock_loader(reference: ModelReference, *, dimension: int) -> Loader:
         return Loaded(engine, VectorSpace(engine.content, dimension, catalogued(reference) or ModelProfile()), "")
 
     return load
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Import without the garbage collector: it looks for cycles among a million objects that are all here to stay.
+
+    That is a sixth of the time to start. Freezing them keeps later collections short, too.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _torch_engine(reference: ModelReference, files: ModelFiles, device: str) -> Engine:

@@ -2,16 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 
 from embedder.domain import InputKind, ModelState
 from embedder.models.encoder import Encoded, Encoder
+from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
-from embedder.models.loading import Loaded, Loader
+from embedder.models.space import VectorSpace
 from servicekit.errors import TrimemError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory."""
+
+    engine: Engine
+    space: VectorSpace
+    #: Commit of a hub model, else empty.
+    revision: str
+
+
+#: Makes a model. Raises ModelUnusableError or ModelUnreachableError.
+Loader = Callable[[], Loaded]
 
 
 class Model:

@@ -1,14 +1,10 @@
 """The model of each domain."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from embedder.domain import Domain, ModelState
-from embedder.models.loading import Loader, mock_loader, torch_loader
 from embedder.models.model import Model
-from embedder.models.reference import HubModel, ModelReference, parse_reference
-from embedder.settings import EmbedderSettings, EmbeddingMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +79,3 @@ class Models:
             state=configured.model.state,
             weight_bytes=info.weight_bytes if info else 0,
         )
-
-
-def build_models(settings: EmbedderSettings) -> Models:
-    """The models that the settings ask for, none of them loaded. Domains with equal references share one.
-
-    Raises ModelUnusableError for a reference that is none.
-    """
-    turn = asyncio.Lock()
-    built: dict[ModelReference, Configured] = {}
-    configured: dict[Domain, Configured] = {}
-    for domain, text, dimension in (
-        (Domain.TEXT, settings.embedding_model, settings.embedding_dimension),
-        (Domain.CODE, settings.code_embedding_model, settings.code_embedding_dimension),
-    ):
-        reference = parse_reference(text)
-        if reference not in built:
-            mock = settings.embedding_mode is EmbeddingMode.MOCK
-            device = "cpu" if mock else settings.embedding_device.value
-            loader: Loader = (
-                mock_loader(reference, dimension=dimension)
-                if mock
-                else torch_loader(reference, dimension=dimension, device=device)
-            )
-            built[reference] = Configured(
-                Model(reference.name, loader, turn),
-                revision=reference.revision if isinstance(reference, HubModel) else "",
-                dimension=dimension,
-                engine="mock" if mock else "torch",
-                device="" if device == "auto" else device,  # known once torch has looked
-            )
-        configured[domain] = built[reference]
-    return Models(configured)

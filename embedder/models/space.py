@@ -64,4 +64,5 @@ class VectorSpace:
         norms = np.linalg.norm(wide, axis=1, keepdims=True)
         if not np.isfinite(norms).all() or not (norms > 0).all():
             raise UnusableVectorError("a vector is zero, NaN or infinite")
-        return (wide / norms).astype(np.float32)
+        finished: Vectors = (wide / norms).astype(np.float32)
+        return finished

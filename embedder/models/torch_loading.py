@@ -1,7 +1,7 @@
 """Reads the modules of a sentence-transformers model, and makes sure that nothing of it is missing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import LayerNorm, Poolin
 from embedder.models.errors import ModelUnusableError
 
 
-class WholeTransformer(Transformer):  # type: ignore[misc]
+class WholeTransformer(Transformer):
     """A transformer that kept the report of which weights its checkpoint lacked and which it did not use.
 
     Without looking at it a checkpoint of another architecture loads with random weights in place of its own.
@@ -22,7 +22,10 @@ class WholeTransformer(Transformer):  # type: ignore[misc]
     report: dict[str, Any] | None = None
 
     def _load_model(self, *args: Any, **kwargs: Any) -> Any:
-        model, self.report = super()._load_model(*args, output_loading_info=True, **kwargs)
+        # With `output_loading_info`, which sentence-transformers only passes on, transformers returns a pair. Weights
+        # of another shape would be raised at once, without saying which.
+        pair: Any = super()._load_model(*args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs)
+        model, self.report = pair
         return model
 
 
@@ -41,21 +44,28 @@ _WITHOUT_EFFECT = ("pooler.", "cls.", "lm_head.", "classifier.")
 _BUFFERS = ("position_ids",)
 
 
-def load_modules(directory: Path, *, name: str) -> Sequence[Module]:
-    """The modules that modules.json lists, the transformer first, in float32 on the CPU.
+def load_modules(directory: Path, *, name: str) -> tuple[Transformer, list[Module]]:
+    """The transformer of a model, and all modules that modules.json lists, in float32 on the CPU.
 
     Raises ModelUnusableError when one is of an unknown kind or the weights do not fit the architecture.
     """
-    # Bars and reports on standard error: what matters of them is raised, and logged in our format.
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    _quieten()
     listed = json.loads((directory / "modules.json").read_text("utf-8"))
     modules = [_load(directory, entry, name) for entry in listed]
     transformer = modules[0] if modules else None
     if not isinstance(transformer, WholeTransformer) or not any(isinstance(part, Pooling) for part in modules):
         raise ModelUnusableError(f"model {name!r}: not a transformer followed by pooling")
     _require_whole(transformer, name)
-    return modules
+    return transformer, modules
+
+
+def _quieten() -> None:
+    """Send what transformers says our way, without bars and without the report that is raised as an error."""
+    output: Any = transformers.utils.logging
+    output.disable_progress_bar()
+    output.set_verbosity_error()
+    output.disable_default_handler()
+    output.enable_propagation()
 
 
 def _load(directory: Path, entry: dict[str, Any], name: str) -> Module:
@@ -83,7 +93,7 @@ def _require_whole(transformer: WholeTransformer, name: str) -> None:
         for complaint, keys in (
             (f"that {architecture} needs are missing", _with_effect(report["missing_keys"])),
             (f"have no place in {architecture}", _with_effect(report["unexpected_keys"])),
-            ("have the wrong shape", sorted(str(key) for key in report["mismatched_keys"])),
+            ("have the wrong shape", sorted(str(key) for key, *_ in report["mismatched_keys"])),
         )
         if keys
     ]

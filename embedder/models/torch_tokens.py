@@ -23,9 +23,10 @@ class PrivateTokenizer:
     def __init__(self, transformer: Transformer, *, name: str) -> None:
         """Copy. `name` is what errors call the model."""
         original = transformer.tokenizer
-        if not getattr(original, "is_fast", False):
+        if original is None or not original.is_fast:
             raise ModelUnusableError(f"model {name!r}: has no fast tokenizer (tokenizer.json)")
-        self._tokenizer = Tokenizer.from_str(original.backend_tokenizer.to_str())
+        backend: Tokenizer = original.backend_tokenizer
+        self._tokenizer = Tokenizer.from_str(backend.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._special = self._tokenizer.num_special_tokens_to_add(False)

@@ -15,13 +15,16 @@ _TEXTS = {
     "Duration": "must be a duration such as 1.5s",
     "FieldMask": "must be a list of fields such as content,metadata",
 }
-_INTEGERS = {
-    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
-    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
-    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
-    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+_SCALARS = {
+    FieldDescriptor.CPPTYPE_INT32: f"must be an integer from {-(2**31)} to {2**31 - 1}",
+    FieldDescriptor.CPPTYPE_UINT32: f"must be an integer from 0 to {2**32 - 1}",
+    FieldDescriptor.CPPTYPE_INT64: f"must be an integer from {-(2**63)} to {2**63 - 1}",
+    FieldDescriptor.CPPTYPE_UINT64: f"must be an integer from 0 to {2**64 - 1}",
+    FieldDescriptor.CPPTYPE_FLOAT: "must be a number within the range of 32-bit floats",
+    FieldDescriptor.CPPTYPE_DOUBLE: "must be a number within the range of 64-bit floats",
+    FieldDescriptor.CPPTYPE_BOOL: "must be true or false",
+    FieldDescriptor.CPPTYPE_STRING: "must be a string",
 }
-_REALS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
 
 
 def well_known(field: FieldDescriptor) -> str:
@@ -60,21 +63,13 @@ def explain(field: FieldDescriptor, value: Json, path: str) -> Iterator[FieldVio
 
 
 def _expectation(field: FieldDescriptor, name: str, value: Json) -> str:
-    if text := _TEXTS.get(name):
-        return text
-    if bounds := _INTEGERS.get(field.cpp_type):
-        return f"must be an integer from {bounds[0]} to {bounds[1]}"
-    if field.cpp_type in _REALS:
-        return "must be a number within the range of its type"
-    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return "must be true or false"
     if field.enum_type is not None:
         return f"must be one of {', '.join(value.name for value in field.enum_type.values)}"
     if field.type == FieldDescriptor.TYPE_BYTES:
         return "must be base64"
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return "must be valid Unicode text" if isinstance(value, str) else "must be a string"
-    return "must be a JSON object that fits"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING and isinstance(value, str):
+        return "must be valid Unicode text"
+    return _TEXTS.get(name) or _SCALARS.get(field.cpp_type, "must be a JSON object that fits")
 
 
 def _free_form(value: Json, path: str) -> Iterator[FieldViolation]:

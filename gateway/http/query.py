@@ -34,7 +34,7 @@ def query_tree(query: str, kind: Descriptor, *, taken: Container[str]) -> dict[s
     for name, values in _parameters(query).items():
         path = _resolve(kind, name)
         if not path or path[0].name in taken:
-            raise _wrong(name, "is not a query parameter of this path")
+            raise _wrong(name or "query", "is not a query parameter of this path")
         place(tree, path, _value(path[-1], values, ".".join(field.name for field in path)))
     return tree
 

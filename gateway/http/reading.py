@@ -6,6 +6,7 @@ pass: `[]` for a message, `true` for a number, a field in two spellings.
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -25,6 +26,8 @@ BODY = "body"
 
 def find_field(kind: Descriptor, name: str) -> FieldDescriptor | None:
     """The field of a message by its proto name or its lowerCamelCase name."""
+    if not name.isascii():  # a lone surrogate breaks the look-up
+        return None
     return kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
 
 
@@ -53,13 +56,14 @@ def _read(value: Json, message: Message, path: str) -> Iterator[FieldViolation]:
     if not isinstance(value, dict):
         yield FieldViolation(path or BODY, "must be a JSON object")
         return
+    kind = cast("Descriptor", message.DESCRIPTOR)
     spelled: dict[str, str] = {}
     for key, item in value.items():
-        field = find_field(message.DESCRIPTOR, key)
-        name = field.name if field else key[:100]
+        field = find_field(kind, key)
+        name = field.name if field else key[:100] or '""'
         at = f"{path}.{name}" if path else name
         if field is None:
-            yield FieldViolation(at, f"is not a field of {message.DESCRIPTOR.full_name}")
+            yield FieldViolation(at, f"is not a field of {kind.full_name}")
         elif item is None:  # JSON for "not set"
             continue
         elif (other := spelled.setdefault(_slot(field), key)) != key:

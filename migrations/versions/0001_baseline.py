@@ -57,18 +57,14 @@ def _adopted(table: str) -> bool:
     """Whether the table exists. Raises CommandError when it is not the monolith's."""
     if context.is_offline_mode():  # statements are for an empty database
         return False
-    found = dict(
-        op.get_bind()
-        .execute(
-            sa.text(
-                "SELECT column_name, CASE data_type WHEN 'USER-DEFINED' THEN udt_name ELSE data_type END "
-                "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = :table"
-            ),
-            {"table": table},
-        )
-        .tuples()
-        .all()
+    rows = op.get_bind().execute(
+        sa.text(
+            "SELECT column_name, CASE data_type WHEN 'USER-DEFINED' THEN udt_name ELSE data_type END AS kind "
+            "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = :table"
+        ),
+        {"table": table},
     )
+    found: dict[str, str] = {row.column_name: row.kind for row in rows}
     if not found:
         return False
     for column, kind in _NEEDED[table].items():

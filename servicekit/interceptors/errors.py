@@ -8,7 +8,7 @@ import grpc
 import structlog
 
 from servicekit import context
-from servicekit.errors import InternalError, TrimemError
+from servicekit.errors import InternalError, TrimemError, UnimplementedError
 from servicekit.interceptors.around import AroundInterceptor, Call
 from servicekit.status import DETAILS_KEY, code_of, to_status
 
@@ -29,7 +29,9 @@ class ErrorsInterceptor(AroundInterceptor):
             raise asyncio.CancelledError from None
         except TrimemError as error:
             await self._abort(call, error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, NotImplementedError) and _is_unimplemented(call):
+                await self._abort(call, UnimplementedError("this version does not have this method"))
             self._log.exception("unexpected", method=call.method)
             await self._abort(call, InternalError())
 
@@ -38,3 +40,9 @@ class ErrorsInterceptor(AroundInterceptor):
         # `abort` replaces the trailing metadata: what is there already, the request id for one, goes along.
         trailing = tuple(call.context.trailing_metadata() or ())
         await call.context.abort(code_of(error), status.message, (*trailing, (DETAILS_KEY, status.SerializeToString())))
+
+
+def _is_unimplemented(call: Call) -> bool:
+    """Whether the handler set this code, as generated base classes do before they raise NotImplementedError."""
+    code: object = call.context.code()
+    return code is grpc.StatusCode.UNIMPLEMENTED

@@ -20,6 +20,6 @@ def outcome(call: Call, error: BaseException | None) -> grpc.StatusCode:
     code: object = call.context.code()
     if isinstance(code, grpc.StatusCode):
         return code
-    if isinstance(code, int) and code:  # grpc.aio keeps the number
+    if isinstance(code, int) and code:  # the handler gave the number
         return _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN)
     return grpc.StatusCode.OK if error is None else grpc.StatusCode.UNKNOWN

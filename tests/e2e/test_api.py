@@ -14,12 +14,12 @@ import pytest
 import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 from google.rpc import error_details_pb2
-from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
-from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 from yarl import URL
 
 from deploy.local.stack import Stack
 from servicekit.status import status_of
+from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
 EMBEDDING = "trimem.embedding.v1.EmbeddingService"
 EVENTS = "trimem.store.v1.EventService"

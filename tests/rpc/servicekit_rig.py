@@ -126,7 +126,8 @@ async def serve(
         add(server.grpc)
     running = Running(server, registry, await server.start(0))
     try:
-        await server.set_ready(ready)
+        if ready:
+            await server.set_ready(True)
         yield running
     finally:
         await running.close()
@@ -189,6 +190,11 @@ async def ask(channel: grpc.aio.Channel, method: str, *requests: StringValue, **
     """Call one of METHODS and read the answer to its end."""
     async with asyncio.timeout(PATIENCE):
         return await finish(begin(channel, method, *requests, **options))
+
+
+async def ask_path(channel: Any, path: str) -> Answer:
+    """Call any unary method with an empty message."""
+    return await finish(channel.unary_unary(path)(b"", timeout=PATIENCE))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -6,7 +6,17 @@ from google.rpc import error_details_pb2, status_pb2
 
 from servicekit import errors
 from servicekit.status import DETAILS_KEY, reason_of, status_of
-from tests.rpc.servicekit_rig import METHODS, STREAMED_ANSWERS, Context, ask, begin, finish, kinds, serve
+from tests.rpc.servicekit_rig import (
+    METHODS,
+    STREAMED_ANSWERS,
+    Context,
+    ask,
+    begin,
+    finish,
+    kinds,
+    logging_configured,
+    serve,
+)
 
 SECRET = "postgresql://trimem:hunter2@db/trimem"
 
@@ -52,9 +62,11 @@ async def test_a_handler_that_aborts_by_itself_is_left_alone(method: str) -> Non
         await context.abort(grpc.StatusCode.DATA_LOSS, "as the handler says", (("x-own", "kept"),))
         return "unreachable"
 
-    async with serve(kinds(act)) as running:
-        answer = await ask(running.channel(), method)
+    with logging_configured() as logged:
+        async with serve(kinds(act)) as running:
+            answer = await ask(running.channel(), method)
 
+    assert "unexpected" not in logged.text
     assert (answer.code, answer.details) == (grpc.StatusCode.DATA_LOSS, "as the handler says")
     assert answer.trailing == [("x-own", "kept")]
 

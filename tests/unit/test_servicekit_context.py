@@ -25,7 +25,22 @@ def test_a_plain_request_id_is_accepted(plain: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["", "x" * 129, "x" * 10_000, "a\nb", "a\n", "a\r\nx-evil: 1", "a b", "a\x00", "naïve", "\u202e", '"', b"abc", None, 7],
+    [
+        "",
+        "x" * 129,
+        "x" * 10_000,
+        "a\nb",
+        "a\n",
+        "a\r\nx-evil: 1",
+        "a b",
+        "a\x00",
+        "naïve",
+        "\u202e",
+        '"',
+        b"abc",
+        None,
+        7,
+    ],
 )
 def test_a_hostile_request_id_is_replaced_by_a_new_one(hostile: object) -> None:
     first, second = context.accept_request_id(hostile), context.accept_request_id(hostile)

@@ -134,7 +134,9 @@ class EmbedRequest(_message.Message):
     """
     @_builtins.property
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Texts to embed: 1 to 1,024 of them, each 1 byte to 1 MiB of UTF-8, not blank."""
+        """Texts to embed: 1 to 1,024 of them, each 1 byte to 1 MiB of UTF-8, not blank. A message takes 16 MiB in all,
+        unless the server is configured otherwise.
+        """
 
     def __init__(
         self,
@@ -330,7 +332,9 @@ class ComputeSimilarityRequest(_message.Message):
     SECOND_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
     domain: Global___Domain.ValueType
-    """Which model embeds texts. TEXT (default) or CODE. Without effect when both sides are vectors."""
+    """Which model embeds texts: TEXT (default) or CODE, never HYBRID. TEXT and CODE make no difference when both sides
+    are vectors.
+    """
     @_builtins.property
     def first(self) -> Global___SimilarityInput:
         """Left side. Required."""

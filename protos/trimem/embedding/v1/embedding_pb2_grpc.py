@@ -28,9 +28,10 @@ if _version_not_supported:
 class EmbeddingServiceStub(object):
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     def __init__(self, channel):
@@ -59,9 +60,10 @@ class EmbeddingServiceStub(object):
 class EmbeddingServiceServicer(object):
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     def Embed(self, request, context):
@@ -123,9 +125,10 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 class EmbeddingService(object):
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     @staticmethod

@@ -33,9 +33,10 @@ GRPC_VERSION: str
 class EmbeddingServiceStub:
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     @_typing.overload
@@ -65,9 +66,10 @@ class EmbeddingServiceStub:
 class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -93,9 +95,10 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
 class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
     """EmbeddingService turns texts into vectors with two models: one for prose (TEXT) and one for source code (CODE).
 
-    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the model is not loaded (retry with backoff); DEADLINE_EXCEEDED means that the deadline passed before the model
-    answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
+    MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
+    reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
+    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
     """
 
     @_abc_1.abstractmethod

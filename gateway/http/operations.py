@@ -1,0 +1,69 @@
+"""What operators and balancers ask: is it healthy, and how is it doing."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from gateway.backends import Backend
+from gateway.http.routes import Route
+from gateway.http.templates import PathTemplate
+
+#: Longest wait for a backend's answer; balancers give up on ours soon after.
+_CHECK_SECONDS = 2.0
+
+
+class Operations:
+    """`GET /health` and `GET /metrics`."""
+
+    def __init__(self, backends: Sequence[Backend], registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._draining = False
+        self._checks: dict[str, Any] = {
+            backend.name: health_pb2_grpc.HealthStub(backend.channel).Check for backend in backends
+        }
+
+    def routes(self) -> list[Route]:
+        """The routes to both."""
+        return [
+            Route("GET", PathTemplate.parse("/health"), self.health, is_infrastructure=True),
+            Route("GET", PathTemplate.parse("/metrics"), self.metrics, is_infrastructure=True),
+        ]
+
+    def set_draining(self) -> None:
+        """Report unhealthy from now on, so that balancers send requests elsewhere."""
+        self._draining = True
+
+    async def health(self, _request: web.Request, _variables: dict[str, str]) -> web.Response:
+        """The state of the parts: 200 when all of them are up, 503 otherwise.
+
+        `healthy`: all are up. `degraded`: some are. `unhealthy`: none is, or the gateway is shutting down.
+        """
+        up = await asyncio.gather(*map(_is_up, self._checks.values()))
+        healthy = all(up) and not self._draining
+        status = "healthy" if healthy else "degraded" if any(up) and not self._draining else "unhealthy"
+        body = {
+            "status": status,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "services": {name: "up" if is_up else "down" for name, is_up in zip(self._checks, up, strict=True)},
+        }
+        return web.json_response(body, status=200 if healthy else 503)
+
+    async def metrics(self, request: web.Request, _variables: dict[str, str]) -> web.Response:
+        """Metrics of the gateway process, in the format that the client prefers."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+async def _is_up(check: Any) -> bool:
+    try:
+        answer = await check(health_pb2.HealthCheckRequest(), timeout=_CHECK_SECONDS)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

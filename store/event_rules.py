@@ -1,0 +1,103 @@
+"""What a request must be like before anything is done about it."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid6
+
+from servicekit.errors import InvalidArgumentError
+from store.events import EventDraft, EventFilter, Json, NewEvent
+
+MAX_CONTENT_BYTES = 2 * 1024 * 1024
+MAX_METADATA_BYTES = 256 * 1024
+MAX_FILTER_BYTES = 64 * 1024
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
+
+#: Paths in messages are made of what callers sent; they travel in trailers, which are small.
+_LONGEST_PATH = 200
+
+
+def accept_draft(draft: EventDraft, now: datetime) -> NewEvent:
+    """The event of a CreateEventRequest, with an id and a timestamp. Raises InvalidArgumentError."""
+    if draft.content is None:
+        raise InvalidArgumentError("event.content", "is required")
+    if not draft.content:
+        raise InvalidArgumentError("event.content", "must not be empty")
+    if draft.request_id and not _REQUEST_ID.fullmatch(draft.request_id):
+        raise InvalidArgumentError("request_id", "must be 1 to 128 printable ASCII characters")
+    identity = accept_id("event.id", draft.id) if draft.id else uuid6.uuid7()
+    require_plain_json("event.content", draft.content, MAX_CONTENT_BYTES)
+    require_plain_json("event.metadata", draft.metadata, MAX_METADATA_BYTES)
+    return NewEvent(
+        id=identity,
+        timestamp=draft.timestamp or now,
+        content=draft.content,
+        metadata=draft.metadata,
+        request_id=draft.request_id or None,
+    )
+
+
+def accept_id(field: str, value: str) -> UUID:
+    """A UUID in its usual form, upper or lower case. Raises InvalidArgumentError."""
+    if not value:
+        raise InvalidArgumentError(field, "is required")
+    if not _UUID.fullmatch(value):
+        raise InvalidArgumentError(field, "must be a UUID such as 0198c5a0-7b1e-7c3a-9f00-2b6d1c9e4a11")
+    return UUID(value)
+
+
+def accept_filter(matching: EventFilter) -> EventFilter:
+    """The filter itself. Raises InvalidArgumentError."""
+    require_plain_json("metadata_filter", matching.metadata, MAX_FILTER_BYTES)
+    if matching.start_time and matching.end_time and matching.start_time >= matching.end_time:
+        raise InvalidArgumentError("end_time", "must be after start_time")
+    return matching
+
+
+def accept_page_size(value: int, *, default: int, most: int) -> int:
+    """The size of a page: `default` for 0, no more than `most`. Raises InvalidArgumentError for negative ones."""
+    if value < 0:
+        raise InvalidArgumentError("page_size", "must not be negative")
+    return min(value or default, most)
+
+
+def require_plain_text(field: str, value: str) -> None:
+    """Raise InvalidArgumentError for text that PostgreSQL cannot keep."""
+    if "\x00" in value:
+        raise InvalidArgumentError(_cut(field), "must not contain the character U+0000")
+
+
+def require_plain_json(field: str, value: Json, most_bytes: int) -> None:
+    """Raise InvalidArgumentError, with the path, unless the object can be stored and read back as it is."""
+    for path, leaf in _walk(field, value):
+        if isinstance(leaf, str):
+            require_plain_text(path, leaf)
+        elif isinstance(leaf, float) and not math.isfinite(leaf):
+            raise InvalidArgumentError(_cut(path), "must be a finite number")
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > most_bytes:
+        raise InvalidArgumentError(field, f"must be at most {most_bytes} bytes as JSON, and has {size}")
+
+
+def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Every scalar in a JSON value with its path, and every key as if it were one."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield path, key
+            yield from _walk(f"{path}.{key[:64]}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(f"{path}[{index}]", item)
+    else:
+        yield path, value
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"

@@ -1,0 +1,20 @@
+"""Reading one event."""
+
+from store.errors import EventNotFoundError
+from store.event_rules import accept_id
+from store.events import Event
+from store.repositories.events import EventRepository
+
+
+class GetEvent:
+    """Finds an event by its id."""
+
+    def __init__(self, events: EventRepository) -> None:
+        self._events = events
+
+    async def run(self, identity: str) -> Event:
+        """The event. Raises InvalidArgumentError for `id`, EventNotFoundError."""
+        event = await self._events.get(accept_id("id", identity))
+        if event is None:
+            raise EventNotFoundError(f"no event has the id {identity.lower()}")
+        return event

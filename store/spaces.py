@@ -1,0 +1,24 @@
+"""The rule that keeps vectors of different models apart."""
+
+from store.errors import EmbeddingSpaceMismatchError, EmbeddingSpaceUnknownError
+from store.events import EmbeddingSpace
+
+#: What the table of spaces calls the one column of vectors that this version has.
+EVENTS_COLUMN = "events.embedding"
+
+
+def require_same_space(
+    stored: EmbeddingSpace | None, offered: EmbeddingSpace | None, *, has_unrecorded_vectors: bool
+) -> None:
+    """Raise unless vectors of `offered` may be compared with those that are stored.
+
+    `stored` is None when no space is recorded: fine for an empty table, EmbeddingSpaceUnknownError when there are
+    vectors all the same. `offered` is None for a vector whose maker is not known: the caller answers for it.
+    EmbeddingSpaceMismatchError when the two are not the same.
+    """
+    if stored is None:
+        if has_unrecorded_vectors:
+            raise EmbeddingSpaceUnknownError
+        return
+    if offered is not None and (offered.fingerprint, offered.dimension) != (stored.fingerprint, stored.dimension):
+        raise EmbeddingSpaceMismatchError(stored, offered)

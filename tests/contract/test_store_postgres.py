@@ -1,0 +1,274 @@
+"""What only PostgreSQL can get wrong: plans, sessions, races, rows of a past that the fake does not have."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
+from store.database import Database, translated
+from store.errors import (
+    DatabaseUnavailableError,
+    EmbeddingSpaceMismatchError,
+    EmbeddingSpaceUnknownError,
+    SchemaError,
+)
+from store.events import EmbeddingState, EventFilter
+from store.repositories import statements
+from store.repositories.events import Settled
+from store.repositories.postgres import PostgresEvents
+from tests.conftest import NewDatabase
+from tests.fixtures_store import (
+    DIMENSION,
+    OTHER_SPACE,
+    SPACE,
+    migrated,
+    new_event,
+    open_database,
+    pending_event,
+    text_vector,
+)
+
+ALL = EventFilter()
+
+
+@pytest_asyncio.fixture
+async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
+    """A pool on a new, migrated database."""
+    async with open_database(await migrated(await new_database())) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def events(database: Database) -> PostgresEvents:
+    """The repository on it."""
+    return PostgresEvents(database)
+
+
+async def explain(database: Database, statement: str, *arguments: object) -> str:
+    """The plan of a statement on a table that pretends to be large."""
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
+    return json.dumps(json.loads(rows[0][0]))
+
+
+async def fill(database: Database, rows: int) -> None:
+    """Many embedded events with random vectors; `metadata.rare` is true for one in a thousand."""
+    async with database.connection() as connection:
+        await connection.execute(
+            f"""
+            INSERT INTO events (id, content, metadata, embedding, embedding_state)
+            SELECT gen_random_uuid(), '{{"text": "filler"}}', jsonb_build_object('rare', n % 1000 = 0),
+                   (SELECT array_agg(random() + 0.1 * (n % 7)) FROM generate_series(1, {DIMENSION}) AS d WHERE n > 0)::vector,
+                   'EMBEDDED'
+            FROM generate_series(1, {rows}) AS n
+            """
+        )
+        await connection.execute("ANALYZE events")
+
+
+async def test_search_uses_the_hnsw_index(database: Database, events: PostgresEvents) -> None:
+    await events.create([new_event()], SPACE)
+
+    plan = await explain(database, statements.SEARCH, text_vector("x"), None, None, None, 10)
+
+    assert "ix_events_embedding" in plan
+
+
+async def test_lists_use_the_index_on_time(database: Database) -> None:
+    plan = await explain(database, statements.LIST, None, None, None, None, None, 50)
+
+    assert "ix_events_timestamp_id" in plan
+    assert '"Sort"' not in plan
+
+
+async def test_the_backfill_uses_the_index_of_pending_events(database: Database) -> None:
+    assert "ix_events_pending" in await explain(database, statements.PENDING, 64)
+    assert "ix_events_pending" in await explain(database, statements.COUNT_PENDING)
+
+
+async def test_keys_are_looked_up_by_index(database: Database) -> None:
+    plan = await explain(database, statements.KNOWN, ["r"], [uuid4()])
+
+    assert "event_keys_request_id_key" in plan
+    assert "event_keys_pkey" in plan
+
+
+async def test_a_rare_filter_hides_no_hit(database: Database, events: PostgresEvents) -> None:
+    await events.create([new_event()], SPACE)
+    await fill(database, 3000)
+
+    hits = await events.search(text_vector("x"), SPACE, EventFilter(metadata={"rare": True}), 100)
+
+    assert len(hits) == 3
+
+
+async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Database, events: PostgresEvents) -> None:
+    async with database.connection() as connection:
+        before = await connection.fetchval("SHOW enable_indexscan")
+    await events.create([new_event()], SPACE)
+    await asyncio.gather(*(events.search(text_vector("x"), SPACE, ALL, 10) for _ in range(8)))
+
+    async def look() -> tuple[str, str]:
+        async with database.connection() as connection:
+            return (
+                await connection.fetchval("SHOW enable_indexscan"),
+                await connection.fetchval("SELECT current_setting('hnsw.iterative_scan', true)"),
+            )
+
+    for indexscan, iterative in await asyncio.gather(*(look() for _ in range(8))):
+        assert indexscan == before == "on"
+        assert iterative in (None, "", "off")
+
+
+async def test_two_models_that_race_to_write_first_end_with_one_space(events: PostgresEvents) -> None:
+    async def write(number: int) -> object:
+        space = SPACE if number % 2 else OTHER_SPACE
+        try:
+            await events.create([new_event(f"number {number}")], space)
+        except EmbeddingSpaceMismatchError as error:
+            return error
+        return space
+
+    outcomes = await asyncio.gather(*(write(number) for number in range(20)))
+
+    winner = await events.space()
+    assert winner in (SPACE, OTHER_SPACE)
+    assert sum(one == winner for one in outcomes) == 10
+    assert sum(isinstance(one, EmbeddingSpaceMismatchError) for one in outcomes) == 10
+    assert len(await events.page(ALL, None, 100)) == 10
+
+
+async def test_batches_with_the_same_keys_in_another_order_do_not_get_in_each_others_way(
+    events: PostgresEvents,
+) -> None:
+    async def write(turn: int) -> int:
+        keys = [f"key {number}" for number in range(50)]
+        batch = [new_event(request_id=key) for key in (keys if turn % 2 else reversed(keys))]
+        return sum(one is not None for one in await events.create(batch, SPACE))
+
+    stored = await asyncio.gather(*(write(turn) for turn in range(8)))
+
+    assert sum(stored) == 50
+    assert len(await events.page(ALL, None, 1000)) == 50
+
+
+async def test_an_event_that_changed_meanwhile_is_not_settled(database: Database, events: PostgresEvents) -> None:
+    await events.create([pending_event("old text")], None)
+    [pending] = await events.pending(10)
+    async with database.connection() as connection:
+        await connection.execute('UPDATE events SET content = \'{"text": "new"}\', update_time = clock_timestamp()')
+
+    await events.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("old text"))], SPACE)
+
+    assert await events.count_pending() == 1
+
+
+async def insert_old_row(database: Database, content: str, metadata: str, vector: str) -> UUID:
+    """A row as the monolith could have left it."""
+    async with database.connection() as connection:
+        identity: UUID = await connection.fetchval(
+            """
+            INSERT INTO events (id, content, metadata, embedding, embedding_state)
+            VALUES (gen_random_uuid(), $1::text::jsonb, $2::text::jsonb, $3::text::vector, 'EMBEDDED') RETURNING id
+            """,
+            content,
+            metadata,
+            vector,
+        )
+    return identity
+
+
+async def test_vectors_that_nobody_recorded_are_not_mixed_or_compared(
+    database: Database, events: PostgresEvents
+) -> None:
+    await insert_old_row(database, '{"text": "old"}', "{}", str(text_vector("old").tolist()))
+
+    with pytest.raises(EmbeddingSpaceUnknownError):
+        await events.create([new_event()], SPACE)
+    with pytest.raises(EmbeddingSpaceUnknownError):
+        await events.search(text_vector("x"), SPACE, ALL, 10)
+    with pytest.raises(EmbeddingSpaceUnknownError):
+        await events.search(text_vector("x"), None, ALL, 10)
+    assert len(await events.page(ALL, None, 10)) == 1
+
+    await events.adopt_space(SPACE)
+
+    assert await events.create([new_event()], SPACE) != [None]
+    assert len(await events.search(text_vector("x"), SPACE, ALL, 10)) == 2
+
+
+async def test_old_rows_of_any_json_are_read(database: Database, events: PostgresEvents) -> None:
+    zero = str([0] * DIMENSION)
+    array = await insert_old_row(database, "[1, 2]", '"text"', str(text_vector("x").tolist()))
+    huge = await insert_old_row(database, '{"n": 1e400}', "{}", zero)
+    await events.adopt_space(SPACE)
+
+    stored = await events.get(array)
+    assert stored is not None
+    assert (stored.content, stored.metadata) == ({"value": [1, 2]}, {"value": "text"})
+    assert await events.get(huge) is not None
+    # A vector of zeros has no direction, and no place among the hits.
+    assert [hit.event.id for hit in await events.search(text_vector("x"), SPACE, ALL, 10)] == [array]
+
+
+async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:
+    url = await migrated(await new_database())
+    async with open_database(url, acquire_timeout=0.05) as database:
+        events = PostgresEvents(database)
+        held = [database.connection() for _ in range(8)]
+        for one in held:
+            await one.__aenter__()
+        try:
+            with pytest.raises(ResourceExhaustedError) as caught:
+                await events.get(uuid4())
+        finally:
+            for one in held:
+                await one.__aexit__(None, None, None)
+
+        assert caught.value.retry_after is not None
+        assert await events.get(uuid4()) is None
+
+
+async def test_a_database_without_our_tables_is_named_as_such(new_database: NewDatabase) -> None:
+    url = await new_database()
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE EXTENSION vector")
+    await connection.close()
+    async with open_database(url) as database:
+        with pytest.raises(SchemaError, match="python -m store migrate"):
+            await PostgresEvents(database).get(uuid4())
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ConnectionRefusedError(), DatabaseUnavailableError),
+        (asyncpg.ConnectionDoesNotExistError(), DatabaseUnavailableError),
+        (asyncpg.AdminShutdownError(), DatabaseUnavailableError),
+        (asyncpg.CannotConnectNowError(), DatabaseUnavailableError),
+        (asyncpg.TooManyConnectionsError(), DatabaseUnavailableError),
+        (asyncpg.InterfaceError("connection is closed"), DatabaseUnavailableError),
+        (asyncpg.InvalidPasswordError(), DatabaseUnavailableError),
+        (asyncpg.InvalidCatalogNameError(), DatabaseUnavailableError),
+        (asyncpg.DiskFullError(), ResourceExhaustedError),
+        (asyncpg.QueryCanceledError(), DeadlineExceededError),
+        (TimeoutError(), DeadlineExceededError),
+    ],
+)
+async def test_errors_of_the_database_get_our_names(raised: Exception, expected: type[TrimemError]) -> None:
+    with pytest.raises(expected) as caught:
+        async with translated():
+            raise raised
+    assert "SELECT" not in caught.value.message
+
+
+async def test_a_mistake_in_a_statement_passes_through(database: Database) -> None:
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        async with database.connection() as connection:
+            await connection.execute("SELEKT 1")

@@ -1,0 +1,267 @@
+"""What the tests of the store share. Test modules make fixtures of the context managers."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import grpc
+import numpy as np
+from google.protobuf.json_format import ParseDict
+from prometheus_client import CollectorRegistry
+
+from servicekit.channels import open_channel
+from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
+from servicekit.server import Server
+from store import migrate
+from store.__main__ import event_servicer
+from store.backfill import Backfill
+from store.database import Database
+from store.embedder_client import GrpcEmbedder
+from store.embedding import TextEmbedding
+from store.events import EmbeddingSpace, EmbeddingState, NewEvent, Vector
+from store.metrics import StoreMetrics
+from store.repositories.postgres import PostgresEvents
+from store.settings import StoreSettings
+from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from trimem.store.v1 import event_service_pb2 as pb
+from trimem.store.v1 import event_service_pb2_grpc as rpc
+
+#: Length of the vectors in these tests.
+DIMENSION = 32
+
+EVENT_SERVICE = pb.DESCRIPTOR.services_by_name["EventService"]
+EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]
+
+SPACE = EmbeddingSpace("test/model", "", DIMENSION, "f" * 64)
+OTHER_SPACE = replace(SPACE, model_name="test/other-model", fingerprint="0" * 64)
+
+NewDatabase = Callable[[], Awaitable[str]]
+
+
+def plan(url: str, dimension: int = DIMENSION) -> migrate.MigrationPlan:
+    """How to migrate a test database."""
+    return migrate.MigrationPlan(url=url, dimension=dimension)
+
+
+async def migrated(url: str) -> str:
+    """Bring a database to the newest schema and return its URL."""
+    await asyncio.to_thread(migrate.upgrade, plan(url))
+    return url
+
+
+async def execute(url: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    """Run one statement on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(statement, *arguments))
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def open_database(url: str, **options: Any) -> AsyncIterator[Database]:
+    """A pool on a migrated database."""
+    database = Database(url, min_size=1, max_size=8, **options)
+    await database.facts()
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def text_vector(text: str) -> Vector:
+    """A vector of length 1 that is alike for texts with common words."""
+    vector = np.full(DIMENSION, 0.01, dtype=np.float32)
+    for word in text.lower().split():
+        digest = hashlib.sha256(word.encode()).digest()
+        vector[digest[0] % DIMENSION] += 1
+        vector[digest[1] % DIMENSION] -= 1
+    return vector / np.linalg.norm(vector)
+
+
+def new_event(text: str = "something happened", **fields: Any) -> NewEvent:
+    """An embedded event of SPACE; fields as of NewEvent."""
+    event = NewEvent(
+        id=uuid4(),
+        timestamp=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        content={"text": text},
+        metadata={},
+        embedding_state=EmbeddingState.EMBEDDED,
+        embedding=text_vector(text),
+    )
+    return replace(event, **fields)
+
+
+def pending_event(text: str = "something happened", **fields: Any) -> NewEvent:
+    """An event that waits for its embedding."""
+    return new_event(text, embedding_state=EmbeddingState.PENDING, embedding=None, **fields)
+
+
+@dataclass
+class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
+    """An embedder that does as it is told, behind real gRPC."""
+
+    #: What it says that it runs.
+    space: EmbeddingSpace = SPACE
+    #: Raised by every call while set.
+    trouble: TrimemError | None = None
+    #: Texts that it refuses, and whether it says which.
+    refused: set[str] = field(default_factory=set)
+    names_refused: bool = True
+    #: Calls wait for it.
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The inputs of each call.
+    calls: list[list[str]] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def Embed(self, request: embedding_pb2.EmbedRequest, _context: Any) -> embedding_pb2.EmbedResponse:
+        """See embedding.proto."""
+        self.calls.append(list(request.inputs))
+        self.kinds.append(request.kind)
+        await self.gate.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        for index, text in enumerate(request.inputs):
+            if text in self.refused:
+                raise InvalidArgumentError(f"inputs[{index}]" if self.names_refused else "inputs", "is odd")
+        vectors = [np.resize(text_vector(text), self.space.dimension).tolist() for text in request.inputs]
+        return embedding_pb2.EmbedResponse(
+            embeddings=[
+                embedding_pb2.Embedding(text=embedding_pb2.Vector(values=values), token_count=3) for values in vectors
+            ],
+            models=[
+                embedding_pb2.ModelInfo(
+                    domain=embedding_pb2.DOMAIN_TEXT,
+                    name=self.space.model_name,
+                    revision=self.space.revision,
+                    dimension=self.space.dimension,
+                    fingerprint=self.space.fingerprint,
+                )
+            ],
+        )
+
+    def go_down(self) -> None:
+        """Answer UNAVAILABLE from now on."""
+        self.trouble = UnavailableError("gone fishing")
+
+    def come_back(self) -> None:
+        """Answer again."""
+        self.trouble = None
+
+
+@dataclass
+class StoreUnderTest:
+    """A store that serves on a port of its own, its database, and the embedder that it uses."""
+
+    stub: "rpc.EventServiceAsyncStub"
+    embedder: FakeEmbedder
+    database_url: str
+    events: PostgresEvents
+    backfill: Backfill
+    metrics: StoreMetrics
+
+    async def create(self, **event: Any) -> pb.Event:
+        """CreateEvent; keywords as in the JSON of an Event, and request_id."""
+        request_id = event.pop("request_id", "")
+        return (await self.stub.CreateEvent(create_request(request_id=request_id, **event))).event
+
+    async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Ask the database itself."""
+        return await execute(self.database_url, statement, *arguments)
+
+
+def create_request(request_id: str = "", **event: Any) -> pb.CreateEventRequest:
+    """A CreateEventRequest; keywords as in the JSON of an Event."""
+    return ParseDict({"event": event, "request_id": request_id}, pb.CreateEventRequest())
+
+
+def store_settings(**options: Any) -> StoreSettings:
+    """Settings of a store in a test: any free port, no pause before the end."""
+    defaults: dict[str, Any] = {
+        "database_url": "postgresql://nowhere/none",
+        "embedding_dimension": DIMENSION,
+        "drain_delay_seconds": 0,
+        "shutdown_grace_seconds": 1,
+        "environment": "test",
+    }
+    return StoreSettings(_env_file=None, **(defaults | options))
+
+
+@asynccontextmanager
+async def running(settings: StoreSettings, service: str, add: Callable[[grpc.aio.Server], None]) -> AsyncIterator[int]:
+    """A server of ours with one servicer, ready. Yields its port."""
+    server = Server(settings, CollectorRegistry(), services=[service])
+    add(server.grpc)
+    port = await server.start(0)
+    await server.set_ready(True)
+    try:
+        yield port
+    finally:
+        await server.drain()
+
+
+StartStore = Callable[..., Awaitable[StoreUnderTest]]
+
+
+@asynccontextmanager
+async def fake_embedder() -> AsyncIterator[tuple[FakeEmbedder, str]]:
+    """A running fake embedder and its address."""
+    servicer = FakeEmbedder()
+
+    def add(server: grpc.aio.Server) -> None:
+        embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server)
+
+    async with running(store_settings(), EMBEDDING_SERVICE.full_name, add) as port:
+        yield servicer, f"127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
+    """Starts stores with one fake embedder.
+
+    Keywords are settings; `database_url` is that of a new database, migrated, unless it is given.
+    """
+    async with AsyncExitStack() as stack:
+        servicer, target = await stack.enter_async_context(fake_embedder())
+
+        async def start(**options: Any) -> StoreUnderTest:
+            url = options.pop("database_url", None) or await migrated(await new_database())
+            settings = store_settings(database_url=url, embedder_target=target, **options)
+            database = await stack.enter_async_context(open_database(url))
+            channel = await stack.enter_async_context(
+                open_channel(
+                    target,
+                    [EMBEDDING_SERVICE],
+                    max_message_bytes=settings.grpc_max_message_bytes,
+                )
+            )
+            embedding = TextEmbedding(GrpcEmbedder(channel, settings.embedder_timeout_seconds), DIMENSION)
+            events = PostgresEvents(database)
+            serving = event_servicer(settings, events, embedding)
+
+            def add(server: grpc.aio.Server) -> None:
+                rpc.add_EventServiceServicer_to_server(serving, server)
+
+            port = await stack.enter_async_context(running(settings, EVENT_SERVICE.full_name, add))
+            client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+            metrics = StoreMetrics(CollectorRegistry())
+            return StoreUnderTest(
+                rpc.EventServiceStub(client),
+                servicer,
+                url,
+                events,
+                Backfill(events, embedding, metrics, settings.backfill_interval_seconds),
+                metrics,
+            )
+
+        yield start
