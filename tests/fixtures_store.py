@@ -150,6 +150,14 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
             ],
         )
 
+    async def ComputeSimilarity(self, request: Any, _context: Any) -> Any:
+        """Not needed by the store."""
+        raise NotImplementedError
+
+    async def ListModels(self, request: Any, _context: Any) -> Any:
+        """Not needed by the store."""
+        raise NotImplementedError
+
     def go_down(self) -> None:
         """Answer UNAVAILABLE from now on."""
         self.trouble = UnavailableError("gone fishing")

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -26,6 +28,7 @@ from tests.fixtures_store import (
     DIMENSION,
     OTHER_SPACE,
     SPACE,
+    execute,
     migrated,
     new_event,
     open_database,
@@ -57,21 +60,6 @@ async def explain(database: Database, statement: str, *arguments: object) -> str
     return json.dumps(json.loads(rows[0][0]))
 
 
-async def fill(database: Database, rows: int) -> None:
-    """Many embedded events with random vectors; `metadata.rare` is true for one in a thousand."""
-    async with database.connection() as connection:
-        await connection.execute(
-            f"""
-            INSERT INTO events (id, content, metadata, embedding, embedding_state)
-            SELECT gen_random_uuid(), '{{"text": "filler"}}', jsonb_build_object('rare', n % 1000 = 0),
-                   (SELECT array_agg(random() + 0.1 * (n % 7)) FROM generate_series(1, {DIMENSION}) AS d WHERE n > 0)::vector,
-                   'EMBEDDED'
-            FROM generate_series(1, {rows}) AS n
-            """
-        )
-        await connection.execute("ANALYZE events")
-
-
 async def test_search_uses_the_hnsw_index(database: Database, events: PostgresEvents) -> None:
     await events.create([new_event()], SPACE)
 
@@ -99,13 +87,25 @@ async def test_keys_are_looked_up_by_index(database: Database) -> None:
     assert "event_keys_pkey" in plan
 
 
-async def test_a_rare_filter_hides_no_hit(database: Database, events: PostgresEvents) -> None:
-    await events.create([new_event()], SPACE)
-    await fill(database, 3000)
+async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_database: NewDatabase) -> None:
+    url = await migrated(await new_database())
+    # A scan that gives up after a few rows, and a planner that wants nothing but the HNSW index.
+    name = urlsplit(url).path[1:]
+    for setting in ("hnsw.max_scan_tuples = 1", "enable_bitmapscan = off", "seq_page_cost = 1000000"):
+        await execute(url, f'ALTER DATABASE "{name}" SET {setting}')
+    async with open_database(url) as database:
+        events = PostgresEvents(database)
+        # A dense cloud around the query, and three events on the other side.
+        centre, noise = text_vector("red apple"), np.random.default_rng(1)
+        near = [new_event(embedding=centre + 0.05 * noise.standard_normal(DIMENSION)) for _ in range(600)]
+        far = [new_event(metadata={"rare": True}, embedding=-centre + 0.001 * number) for number in range(3)]
+        await events.create(far + near, SPACE)
 
-    hits = await events.search(text_vector("x"), SPACE, EventFilter(metadata={"rare": True}), 100)
+        by_index = await explain(database, statements.SEARCH, text_vector("x"), {"rare": True}, None, None, 10)
+        hits = await events.search(text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
 
-    assert len(hits) == 3
+    assert "ix_events_embedding" in by_index
+    assert {hit.event.id for hit in hits} == {one.id for one in far}
 
 
 async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Database, events: PostgresEvents) -> None:
