@@ -12,6 +12,12 @@ class BackendUnreachableError(UnavailableError):
     reason = "BACKEND_UNREACHABLE"
 
 
+class RequestTooLargeError(ResourceExhaustedError):
+    """The request is within the limits of the gateway, but as a message larger than the backend takes."""
+
+    reason = "REQUEST_TOO_LARGE"
+
+
 def time_left(default: float | None) -> float | None:
     """Seconds that a backend may take: all that the caller left, or `default` when the caller set no deadline.
 
@@ -38,6 +44,8 @@ def own_error(error: grpc.aio.AioRpcError, backend: str) -> TrimemError | None:
             return BackendUnreachableError(f"the {backend} cannot be reached")  # cancelling ends in CancelledError
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceededError(f"the {backend} did not answer before the deadline")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if (error.details() or "").startswith("SERVER:"):
+            return RequestTooLargeError(f"the request is larger than the {backend} takes")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return ResourceExhaustedError(f"the answer of the {backend} is larger than the gateway passes on")
         case _:

@@ -38,7 +38,7 @@ class InvalidArgumentError(TrimemError):
 
     def __init__(self, field: str, description: str) -> None:
         super().__init__(f"{field}: {description}")
-        self.violations = (FieldViolation(field, description),)
+        self.violations: tuple[FieldViolation, ...] = (FieldViolation(field, description),)
 
     def within(self, parent: str) -> "InvalidArgumentError":
         """The same error for a request that carries this one below `parent`."""

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -20,6 +21,12 @@ from store.schema import DIMENSION_QUERY, SchemaFacts
 
 #: A connection on loan from the pool.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+#: PostgreSQL counts microseconds from here.
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
+_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 #: Seconds that opening one connection may take.
 _CONNECT_TIMEOUT = 10
@@ -162,6 +169,22 @@ class Database:
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=_decode_json, format="binary"
         )
+        # asyncpg takes the last microsecond of year 9999 for infinity, and gives infinity back without a time zone.
+        await connection.set_type_codec(
+            "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
+        )
+
+
+def _encode_time(value: datetime) -> tuple[int]:
+    return ((value - _POSTGRES_EPOCH) // _MICROSECOND,)
+
+
+def _decode_time(value: tuple[int]) -> datetime:
+    """The time; one that Python cannot hold, infinity included, is the last or first that it can."""
+    try:
+        return _POSTGRES_EPOCH + value[0] * _MICROSECOND
+    except OverflowError:
+        return _LAST_TIME if value[0] > 0 else _FIRST_TIME
 
 
 async def _leave_as_is(_connection: object) -> None:

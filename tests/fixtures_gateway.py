@@ -118,6 +118,7 @@ class Rig:
     http_port: int
     #: The backends' servers by name.
     servers: dict[str, Server]
+    backends: Sequence[Backend]
 
     @property
     def events(self) -> Any:
@@ -136,11 +137,14 @@ def settings(**values: Any) -> GatewaySettings:
 
 @asynccontextmanager
 async def backend_server(
-    *services: str, add: Callable[[grpc.aio.Server], None] | None = None, handlers: Sequence[Any] = ()
+    *services: str,
+    add: Callable[[grpc.aio.Server], None] | None = None,
+    handlers: Sequence[Any] = (),
+    max_message_bytes: int = 16 * 1024 * 1024,
 ) -> AsyncIterator[tuple[Server, str]]:
     """A real server for a fake backend, and its target."""
     server = Server(
-        ServiceSettings(_env_file=None, drain_delay_seconds=0),
+        ServiceSettings(_env_file=None, drain_delay_seconds=0, grpc_max_message_bytes=max_message_bytes),
         CollectorRegistry(),
         services=services,
         handlers=handlers,
@@ -200,7 +204,7 @@ async def _running(
             open_channel(f"127.0.0.1:{port}", (), max_message_bytes=-1) as channel,
             aiohttp.ClientSession(f"http://127.0.0.1:{http_port}") as http,
         ):
-            yield Rig(server, registry, channel, http, http_port, servers)
+            yield Rig(server, registry, channel, http, http_port, servers, backends)
     finally:
         await server.drain()
 

@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf.json_format import ParseDict
 from prometheus_client import CollectorRegistry
 
+from servicekit import context
 from servicekit.channels import open_channel
 from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
 from servicekit.server import Server
@@ -120,6 +121,8 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     #: The inputs of each call.
     calls: list[list[str]] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
+    domains: list[int] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -128,6 +131,8 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         """See embedding.proto."""
         self.calls.append(list(request.inputs))
         self.kinds.append(request.kind)
+        self.domains.append(request.domain)
+        self.request_ids.append(context.request_id.get())
         await self.gate.wait()
         if self.trouble is not None:
             raise self.trouble
@@ -175,6 +180,7 @@ class StoreUnderTest:
     embedder: FakeEmbedder
     database_url: str
     events: PostgresEvents
+    embedding: TextEmbedding
     backfill: Backfill
     metrics: StoreMetrics
 
@@ -268,6 +274,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
                 servicer,
                 url,
                 events,
+                embedding,
                 Backfill(events, embedding, metrics, settings.backfill_interval_seconds),
                 metrics,
             )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from google.rpc import code_pb2
 
+from gateway.calls import RequestTooLargeError
 from servicekit.errors import FieldViolation, InvalidArgumentError, NotFoundError, TrimemError, UnimplementedError
 
 
@@ -13,7 +14,7 @@ class InvalidRequestError(InvalidArgumentError):
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         first = violations[0]
         super().__init__(first.field, first.description)
-        self.violations = tuple(violations)  # type: ignore[assignment]  # the base class has exactly one
+        self.violations = tuple(violations)
         self.message = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
 
 
@@ -74,6 +75,7 @@ _HTTP_ONLY: dict[type[TrimemError], int] = {
     BodyTooLargeError: 413,
     MediaTypeError: 415,
     MethodNotAllowedError: 405,
+    RequestTooLargeError: 413,
 }
 
 
@@ -83,5 +85,5 @@ def http_status(code: int) -> int:
 
 
 def http_only_status(error: TrimemError) -> int | None:
-    """The HTTP status of an error that can only happen over HTTP, if it has one of its own."""
+    """The HTTP status of an error that HTTP has a status of its own for."""
     return _HTTP_ONLY.get(type(error))

@@ -64,7 +64,7 @@ def _read(value: Json, message: Message, path: str) -> Iterator[FieldViolation]:
         at = f"{path}.{name}" if path else name
         if field is None:
             yield FieldViolation(at, f"is not a field of {kind.full_name}")
-        elif item is None:  # JSON for "not set"
+        elif item is None and well_known(field) != "Value":  # JSON for "not set"; a Value may be null itself
             continue
         elif (other := spelled.setdefault(_slot(field), key)) != key:
             yield FieldViolation(at, f"cannot be given together with {other}")

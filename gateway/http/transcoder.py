@@ -24,8 +24,8 @@ from servicekit.errors import FieldViolation
 
 T = TypeVar("T")
 
-#: Converting more than this takes long enough to keep other requests waiting: it goes to a thread.
-_LARGE_BYTES = 64 * 1024
+#: Converting more than this takes long enough (1 ms a KiB of floats) to keep others waiting: it goes to a thread.
+_LARGE_BYTES = 16 * 1024
 
 
 def transcoded_routes(backends: Iterable[Backend]) -> Iterator[Route]:

@@ -217,6 +217,27 @@ async def test_old_rows_of_any_json_are_read(database: Database, events: Postgre
     assert [hit.event.id for hit in await events.search(text_vector("x"), SPACE, ALL, 10)] == [array]
 
 
+@pytest.mark.parametrize(
+    ("kept", "read"),
+    [
+        ("infinity", "9999-12-31T23:59:59.999999+00:00"),
+        ("-infinity", "0001-01-01T00:00:00+00:00"),
+        ("4000-01-01 BC", "0001-01-01T00:00:00+00:00"),
+        ("12000-01-01", "9999-12-31T23:59:59.999999+00:00"),
+    ],
+)
+async def test_old_rows_of_times_that_have_no_place_in_an_answer_are_read(
+    database: Database, events: PostgresEvents, kept: str, read: str
+) -> None:
+    await insert_old_row(database, "{}", "{}", str(text_vector("x").tolist()))
+    async with database.connection() as connection:
+        await connection.execute(f"UPDATE events SET timestamp = '{kept}'")
+
+    [event] = await events.page(ALL, None, 10)
+
+    assert event.timestamp.isoformat() == read
+
+
 async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:
     url = await migrated(await new_database())
     async with open_database(url, acquire_timeout=0.05) as database:

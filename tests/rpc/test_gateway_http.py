@@ -5,13 +5,24 @@ import io
 import json
 from typing import Any
 
+import grpc
 import pytest
 from google.rpc import code_pb2, status_pb2
 
 from servicekit.errors import NotFoundError, ResourceExhaustedError
-from tests.fixtures_gateway import PATIENCE, Context, Fake, Rig, gateway, within_patience
+from servicekit.status import DETAILS_KEY
+from tests.fixtures_gateway import (
+    PATIENCE,
+    Context,
+    Fake,
+    FakeEvents,
+    Rig,
+    backend_server,
+    gateway,
+    within_patience,
+)
 from trimem.embedding.v1 import embedding_pb2
-from trimem.store.v1 import event_service_pb2
+from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
 
 async def ask(rig: Rig, method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -185,24 +196,13 @@ async def test_a_detail_of_an_unknown_type_is_shown_as_base64() -> None:
     async def act(_request: Any, context: Context) -> Any:
         status = status_pb2.Status(code=code_pb2.ABORTED, message="again")
         status.details.add(type_url="type.googleapis.com/other.Thing", value=b"\x00\xff")
-        await context.abort_with_status(_Status(status))
+        await context.abort(grpc.StatusCode.ABORTED, "again", ((DETAILS_KEY, status.SerializeToString()),))
 
     async with gateway(store=Fake(act)) as rig:
         status, answer = await ask(rig, "GET", "/v1/events/abc")
 
     assert status == 409
     assert answer["details"] == [{"@type": "type.googleapis.com/other.Thing", "value": "AP8="}]
-
-
-class _Status:
-    """What `abort_with_status` takes."""
-
-    def __init__(self, status: status_pb2.Status) -> None:
-        import grpc
-
-        self.code = grpc.StatusCode.ABORTED
-        self.details = status.message
-        self.trailing_metadata = (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 async def test_a_delay_after_which_to_retry_is_also_a_header() -> None:
@@ -237,6 +237,20 @@ async def test_a_backend_that_is_silent_until_the_deadline_is_reported() -> None
     assert (status, answer["code"]) == (504, 4)
     assert store.time_given is not None
     assert store.time_given <= 0.2
+
+
+async def test_a_request_larger_than_the_backend_takes_is_the_callers_fault() -> None:
+    servicer = FakeEvents(Fake())
+    async with (
+        backend_server(
+            add=lambda server: event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, server),
+            max_message_bytes=64 * 1024,
+        ) as (_, target),
+        gateway(store_target=target) as rig,
+    ):
+        status, answer = await ask(rig, "POST", "/v1/events", json={"content": {"text": "a" * 70_000}})
+
+    assert (status, answer["code"], answer["message"]) == (413, 8, "the request is larger than the store takes")
 
 
 async def test_a_client_that_hangs_up_cancels_the_backends_work() -> None:

@@ -1,6 +1,7 @@
 """Health, metrics, request ids and the access log of the HTTP side."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,12 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from gateway.http.operations import Operations
 from tests.fixtures_gateway import PATIENCE, Context, Fake, Rig, gateway, within_patience
+from trimem.store.v1 import event_service_pb2
+
+#: Health does not look at the request.
+ANY_REQUEST: Any = None
 
 
 async def health(rig: Rig) -> tuple[int, dict[str, Any]]:
@@ -51,27 +57,37 @@ async def test_a_part_that_is_not_ready_is_down_until_it_is() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_draining_is_unhealthy_and_lets_requests_in_flight_finish() -> None:
+async def test_draining_lets_requests_in_flight_finish_and_is_unhealthy_meanwhile() -> None:
     working, finish = asyncio.Event(), asyncio.Event()
 
     async def act(_request: Any, _context: Context) -> Any:
-        from trimem.store.v1 import event_service_pb2
-
         working.set()
         await finish.wait()
         return event_service_pb2.ListEventsResponse()
 
-    async with gateway(store=Fake(act), embedder=Fake(), drain_delay_seconds=0.5) as rig:
-        async with rig.http.get("/health") as response:  # connected before the drain
-            assert response.status == 200
+    async with gateway(store=Fake(act), embedder=Fake()) as rig:
         asking = asyncio.create_task(_status(rig, "/v1/events"))
         await within_patience(working.wait())
         draining = asyncio.create_task(rig.server.drain())
-        await asyncio.sleep(0)
-        assert (await health(rig))[1]["status"] == "unhealthy"
+        done, _ = await asyncio.wait({draining}, timeout=0.2)
+        assert not done
         finish.set()
         assert await within_patience(asking) == 200
         await within_patience(draining)
+
+
+async def test_a_gateway_that_is_going_to_stop_is_unhealthy_although_its_parts_are_up() -> None:
+    registry = CollectorRegistry()
+    async with gateway(store=Fake(), embedder=Fake()) as rig:
+        operations = Operations(rig.backends, registry)
+        assert (await operations.health(ANY_REQUEST, {})).status == 200
+        operations.set_draining()
+        response = await operations.health(ANY_REQUEST, {})
+
+    assert response.status == 503
+    assert isinstance(response.body, bytes)
+    answer = json.loads(response.body)
+    assert (answer["status"], answer["services"]) == ("unhealthy", {"embedder": "up", "store": "up"})
 
 
 async def _status(rig: Rig, path: str) -> int:
