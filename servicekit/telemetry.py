@@ -82,7 +82,7 @@ def metrics_exporter(registry: CollectorRegistry, *, address: str, port: int) ->
         server, thread = start_http_server(port, addr=address, registry=registry)
     except OSError as error:
         raise PortTakenError.at(address, port) from error
-    structlog.get_logger("metrics").info("listening", address=f"{address}:{server.server_port}")
+    structlog.get_logger("metrics").info("exporting", address=f"{address}:{server.server_port}")
     try:
         yield server.server_port
     finally:

@@ -5,8 +5,8 @@ from typing import Any
 
 from store.events import Json
 
-#: The models read some thousand tokens, seldom more than 32,768; no token is shorter than a character of any text that
-#: people write, and few are longer than four. What lies behind would travel to the embedder to be cut off there.
+#: Characters. The models read a few thousand tokens of mostly three to five characters, the longest 32,768: what lies
+#: behind would travel to the embedder only to be cut off there, and a call of ours must fit into one message.
 LONGEST_TEXT = 131_072
 
 

@@ -1,5 +1,6 @@
 """Paging through events."""
 
+import json
 from dataclasses import dataclass
 
 from store import page_tokens
@@ -9,6 +10,13 @@ from store.repositories.events import EventRepository
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000
+
+#: A page of large events ends early: by default a gRPC client takes no message of more than 4 MiB. JSON as text is a
+#: little smaller than as a message.
+PAGE_BYTES = 3 * 1024 * 1024
+
+#: Events read at a time, so that a page of large ones does not fill the memory before it is cut.
+_READ = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +38,24 @@ class ListEvents:
         size = accept_page_size(page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
         accept_filter(matching)
         after = page_tokens.decode(page_token, matching) if page_token else None
-        events = await self._events.page(matching, after, size + 1)  # one more tells whether there is a next page
-        if len(events) <= size:
-            return EventPage(events, "")
-        last = events[size - 1]
-        return EventPage(events[:size], page_tokens.encode(Position(last.timestamp, last.id), matching))
+        events: list[Event] = []
+        room = PAGE_BYTES
+        while True:
+            wanted = min(size + 1 - len(events), _READ)
+            found = await self._events.page(matching, after, wanted)
+            for event in found:
+                room -= _bytes(event)
+                if len(events) == size or (events and room < 0):  # there is more than this page holds
+                    return EventPage(events, page_tokens.encode(_position(events[-1]), matching))
+                events.append(event)
+            if len(found) < wanted:
+                return EventPage(events, "")
+            after = _position(events[-1])
+
+
+def _position(event: Event) -> Position:
+    return Position(event.timestamp, event.id)
+
+
+def _bytes(event: Event) -> int:
+    return len(json.dumps([event.content, event.metadata], ensure_ascii=False).encode())

@@ -49,7 +49,8 @@ def head() -> str:
 def upgrade(plan: MigrationPlan, revision: str = "head", *, sql: bool = False) -> None:
     """Migrate up to `revision`; with `sql` print the statements for an empty database instead of running them.
 
-    Runs an event loop of its own: call it from a thread when there is one already. Raises SchemaError.
+    Runs an event loop of its own: call it from a thread when there is one already, and from one thread at a time,
+    because Alembic keeps its state in a module. Raises SchemaError.
     """
     with _Explained():
         command.upgrade(_config(plan), revision, sql=sql)

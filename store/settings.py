@@ -64,7 +64,11 @@ class StoreSettings(ServiceSettings):
     @classmethod
     def _plain_postgres_url(cls, value: SecretStr) -> SecretStr:
         """Bring the monolith's SQLAlchemy form to the plain one; the value itself never gets into a message."""
-        parts = urlsplit(value.get_secret_value())
+        try:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+        except ValueError:  # its text may quote a part of the password
+            raise ValueError("is not a URL; characters such as / # @ in a password must be written as %2F") from None
         if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
             raise ValueError("must begin with postgresql:// or postgresql+asyncpg://")
         # `ssl` is what SQLAlchemy users write; libpq and asyncpg call it sslmode.

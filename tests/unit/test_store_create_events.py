@@ -1,0 +1,96 @@
+"""Storing events when others write the same keys at the same time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from servicekit.errors import TrimemError, UnavailableError
+from store.create_events import CreateEvents
+from store.errors import EventAlreadyExistsError
+from store.event_rules import accept_draft
+from store.events import EmbeddingSpace, Event, EventDraft, NewEvent
+from store.repositories.memory import MemoryEvents
+
+
+@dataclass(slots=True)
+class Contended(MemoryEvents):
+    """Somebody else stores `theirs` right before our first write."""
+
+    theirs: list[NewEvent] = field(default_factory=list)
+
+    async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
+        """See EventRepository."""
+        if self.theirs:
+            await MemoryEvents.create(self, self.theirs, None)
+            self.theirs = []
+        return await MemoryEvents.create(self, events, space)
+
+
+class Haunted(MemoryEvents):
+    """Keys are always taken, and nobody knows by whom."""
+
+    async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
+        """See EventRepository."""
+        return [None] * len(events)
+
+
+def draft(**fields: Any) -> EventDraft:
+    """A good event."""
+    return EventDraft(content={"text": "ours"}, **fields)
+
+
+def theirs(draft_: EventDraft) -> NewEvent:
+    """What somebody else stores: with the keys of a draft of ours."""
+    return accept_draft(EventDraft({"text": "theirs"}, id=draft_.id, request_id=draft_.request_id), datetime.now(UTC))
+
+
+async def test_a_request_id_that_was_taken_meanwhile_gives_the_event_of_the_other() -> None:
+    ours = draft(request_id="r")
+    other = theirs(ours)
+
+    stored = await CreateEvents(Contended(theirs=[other]), None).one(ours)
+
+    assert stored.id == other.id
+    assert stored.content == {"text": "theirs"}
+
+
+async def test_an_id_that_was_taken_meanwhile_already_exists() -> None:
+    ours = draft(id=str(uuid4()))
+
+    with pytest.raises(EventAlreadyExistsError):
+        await CreateEvents(Contended(theirs=[theirs(ours)]), None).one(ours)
+
+
+async def test_only_the_taken_events_of_a_batch_are_looked_at_again() -> None:
+    by_request, by_id, free = draft(request_id="r"), draft(id=str(uuid4())), draft()
+    events = Contended(theirs=[theirs(by_request), theirs(by_id)])
+
+    results = await CreateEvents(events, None).batch([by_request, by_id, free, by_request])
+
+    assert isinstance(results[0], Event)
+    assert results[0].content == {"text": "theirs"}
+    assert isinstance(results[1], EventAlreadyExistsError)
+    assert isinstance(results[2], Event)
+    assert results[3] == results[0]
+    assert len(events.stored) == 3
+
+
+async def test_a_thousand_equal_requests_of_a_batch_write_once() -> None:
+    events = MemoryEvents()
+    identity = str(uuid4())
+
+    same_request = await CreateEvents(events, None).batch([draft(request_id="r")] * 1000)
+    same_id = await CreateEvents(events, None).batch([draft(id=identity)] * 1000)
+
+    assert len({one.id for one in same_request if isinstance(one, Event)}) == 1
+    assert sum(isinstance(one, TrimemError) for one in same_id) == 999
+    assert len(events.stored) == 2
+
+
+async def test_keys_that_stay_taken_end_the_attempts() -> None:
+    with pytest.raises(UnavailableError):
+        await CreateEvents(Haunted(), None).one(draft(request_id="r"))

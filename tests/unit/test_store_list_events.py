@@ -1,0 +1,76 @@
+"""Pages of events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from store.events import Event, EventFilter, NewEvent, Position
+from store.list_events import PAGE_BYTES, ListEvents
+from store.repositories.memory import MemoryEvents
+
+NOON = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Counting(MemoryEvents):
+    """Remembers the most events that were asked for at once."""
+
+    most: int = 0
+
+    async def page(self, matching: EventFilter, after: Position | None, limit: int) -> list[Event]:
+        """See EventRepository."""
+        self.most = max(self.most, limit)
+        return await MemoryEvents.page(self, matching, after, limit)
+
+
+async def filled(texts: Sequence[str]) -> Counting:
+    """A repository with an event for each text, the last one the newest."""
+    events = Counting()
+    await events.create(
+        [NewEvent(uuid4(), NOON + timedelta(seconds=number), {"text": text}, {}) for number, text in enumerate(texts)],
+        None,
+    )
+    return events
+
+
+async def pages(events: Counting, page_size: int) -> list[list[str]]:
+    """The texts of all pages."""
+    found, token = [], ""
+    while True:
+        page = await ListEvents(events).run(EventFilter(), page_size, token)
+        found.append([event.content["text"] for event in page.events])
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (2, [2]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])])
+async def test_pages_are_full_but_the_last_and_only_that_has_no_token(count: int, sizes: list[int]) -> None:
+    texts = [str(number) for number in range(count)]
+
+    found = await pages(await filled(texts), 3)
+
+    assert [len(page) for page in found] == sizes
+    assert [text for page in found for text in page] == texts[::-1]
+
+
+async def test_a_large_page_is_read_in_parts() -> None:
+    events = await filled([str(number) for number in range(1001)])
+
+    found = await pages(events, 1000)
+
+    assert [len(page) for page in found] == [1000, 1]
+    assert events.most == 200
+
+
+async def test_a_page_of_large_events_ends_early_and_nothing_is_lost() -> None:
+    third = "x" * (PAGE_BYTES // 3)
+    texts = [third, third, third, "y" * (PAGE_BYTES * 2), "small", third]
+
+    found = await pages(await filled(texts), 50)
+
+    assert [text for page in found for text in page] == texts[::-1]
+    assert [len(page) for page in found] == [2, 1, 2, 1]

@@ -1,0 +1,57 @@
+"""Page tokens."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servicekit.errors import InvalidArgumentError
+from store import page_tokens
+from store.events import EventFilter, Position
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FILTER = EventFilter(metadata={"a": [1, {"b": "ü"}]}, start_time=NOON)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids())
+def test_a_token_holds_its_position(timestamp: datetime, identity: UUID) -> None:
+    position = Position(timestamp, identity)
+
+    token = page_tokens.encode(position, FILTER)
+
+    assert page_tokens.decode(token, FILTER) == position
+    assert token.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.hex()) | st.from_regex(r"[A-Za-z0-9_=-]{0,80}"))
+def test_whatever_a_caller_sends_is_refused_by_name(token: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        page_tokens.decode(token, FILTER)
+
+    assert caught.value.violations[0].field == "page_token"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        EventFilter(),
+        EventFilter(metadata={"a": [1, {"b": "u"}]}, start_time=NOON),
+        EventFilter(metadata=FILTER.metadata, start_time=NOON + timedelta(microseconds=1)),
+        EventFilter(metadata=FILTER.metadata, end_time=NOON),
+    ],
+)
+def test_a_token_fits_no_other_filter(other: EventFilter) -> None:
+    token = page_tokens.encode(Position(NOON, UUID(int=1)), FILTER)
+
+    with pytest.raises(InvalidArgumentError, match="other filters"):
+        page_tokens.decode(token, other)
+
+
+def test_the_same_filter_in_other_words_fits() -> None:
+    one = EventFilter(metadata={"a": 1, "b": 2}, start_time=NOON)
+    same = EventFilter(metadata={"b": 2, "a": 1}, start_time=NOON.astimezone(timezone(timedelta(hours=9))))
+    position = Position(NOON, UUID(int=1))
+
+    assert page_tokens.decode(page_tokens.encode(position, one), same) == position
