@@ -15,21 +15,21 @@ from servicekit.main import main
 from servicekit.server import Server, run_until_signal
 from servicekit.telemetry import metrics_exporter, new_registry
 from store import migrate, schema
-from store.adopt_space import AdoptSpace
-from store.backfill import Backfill
-from store.create_events import CreateEvents
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
-from store.embedding import TextEmbedding
-from store.get_event import GetEvent
 from store.health import DatabaseWatcher
-from store.list_events import ListEvents
 from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository
 from store.repositories.postgres import PostgresEvents
-from store.search_events import SearchEvents
 from store.servicers.event_servicer import EventServicer
 from store.settings import StoreSettings
+from store.use_cases.adopt_space import AdoptSpace
+from store.use_cases.backfill import Backfill
+from store.use_cases.create_events import CreateEvents
+from store.use_cases.embedding import TextEmbedding
+from store.use_cases.get_event import GetEvent
+from store.use_cases.list_events import ListEvents
+from store.use_cases.search_events import SearchEvents
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 

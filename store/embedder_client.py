@@ -10,9 +10,9 @@ from google.rpc import error_details_pb2
 from servicekit import context
 from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
 from servicekit.status import status_of
-from store.embedding import EmbeddedTexts, InputKind
 from store.errors import EmbedderUnavailableError, TextsRefusedError
 from store.events import EmbeddingSpace
+from store.use_cases.embedding import EmbeddedTexts, InputKind
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 _KINDS = {

@@ -1,12 +1,13 @@
 """What every test may use: a real PostgreSQL, and new databases on it."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import pytest
 import pytest_asyncio
 
 from deploy.local.postgres import running_postgres
@@ -15,14 +16,17 @@ NewDatabase = Callable[[], Awaitable[str]]
 
 
 @pytest_asyncio.fixture(scope="session")
-async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def postgres_url() -> AsyncIterator[str]:
     """URL of the server's maintenance database: of TEST_DATABASE_URL when that is set, else of a server of our own."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given.replace("postgresql+asyncpg://", "postgresql://")
         return
-    async with running_postgres(tmp_path_factory.mktemp("postgres"), forward=lambda _name, _line: None) as local:
-        yield local.url()
+    # Not below pytest's own temporary folder: every session of pytest closes that to all other users, and as root the
+    # server runs as one.
+    with tempfile.TemporaryDirectory(prefix="trimem-postgres-") as folder:
+        async with running_postgres(Path(folder), forward=lambda _name, _line: None) as local:
+            yield local.url()
 
 
 @pytest_asyncio.fixture

@@ -21,14 +21,14 @@ from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableErro
 from servicekit.server import Server
 from store import migrate
 from store.__main__ import event_servicer
-from store.backfill import Backfill
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
-from store.embedding import TextEmbedding
 from store.events import EmbeddingSpace, EmbeddingState, NewEvent, Vector
 from store.metrics import StoreMetrics
 from store.repositories.postgres import PostgresEvents
 from store.settings import StoreSettings
+from store.use_cases.backfill import Backfill
+from store.use_cases.embedding import TextEmbedding
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.errors import InvalidArgumentError
 from store.events import EmbeddingState, Event, EventDraft, EventFilter, Json, SearchHit
-from store.search_events import EventSearch, SearchMode
+from store.use_cases.search_events import EventSearch, SearchMode
 from trimem.store.v1 import event_service_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,12 +5,12 @@ from typing import Any
 from servicekit import context
 from servicekit.errors import InvalidArgumentError, TrimemError
 from servicekit.status import to_status
-from store.create_events import CreateEvents, Result
 from store.events import EventDraft
-from store.get_event import GetEvent
-from store.list_events import ListEvents
-from store.search_events import SearchEvents
 from store.servicers.conversion import draft_of, event_message, filter_of, hit_message, search_of
+from store.use_cases.create_events import CreateEvents, Result
+from store.use_cases.get_event import GetEvent
+from store.use_cases.list_events import ListEvents
+from store.use_cases.search_events import SearchEvents
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
 

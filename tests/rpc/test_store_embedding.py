@@ -16,9 +16,9 @@ from servicekit.errors import (
     UnavailableError,
 )
 from servicekit.status import reason_of
-from store.adopt_space import AdoptSpace
 from store.errors import AdoptionRefusedError, EmbeddingSpaceMismatchError, EmbeddingSpaceUnknownError
 from store.events import EventFilter
+from store.use_cases.adopt_space import AdoptSpace
 from tests.conftest import NewDatabase
 from tests.fixtures_store import (
     DIMENSION,

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 
 from servicekit.errors import TrimemError, UnavailableError
-from store.create_events import CreateEvents
 from store.errors import EventAlreadyExistsError
-from store.event_rules import accept_draft
 from store.events import EmbeddingSpace, Event, EventDraft, NewEvent
 from store.repositories.memory import MemoryEvents
+from store.use_cases.create_events import CreateEvents
+from store.use_cases.event_rules import accept_draft
 
 
 @dataclass(slots=True)

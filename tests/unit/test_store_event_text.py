@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from store.event_text import LONGEST_TEXT, text_to_embed
+from store.use_cases.event_text import LONGEST_TEXT, text_to_embed
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from store.events import Event, EventFilter, NewEvent, Position
-from store.list_events import PAGE_BYTES, ListEvents
 from store.repositories.memory import MemoryEvents
+from store.use_cases.list_events import PAGE_BYTES, ListEvents
 
 NOON = datetime(2026, 1, 1, tzinfo=UTC)
 

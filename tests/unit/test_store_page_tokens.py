@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import InvalidArgumentError
-from store import page_tokens
 from store.events import EventFilter, Position
+from store.use_cases import page_tokens
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FILTER = EventFilter(metadata={"a": [1, {"b": "ü"}]}, start_time=NOON)

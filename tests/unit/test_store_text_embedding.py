@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import TrimemError
-from store.embedding import CALL_CHARACTERS, CALL_TEXTS, EmbeddedTexts, InputKind, TextEmbedding
 from store.errors import EmbedderUnavailableError, EmbeddingDimensionError, TextsRefusedError
 from store.events import EmbeddingSpace
+from store.use_cases.embedding import CALL_CHARACTERS, CALL_TEXTS, EmbeddedTexts, InputKind, TextEmbedding
 
 SPACE = EmbeddingSpace("model", "", 1, "f")
 

@@ -85,7 +85,8 @@ class EventServiceServicer(object):
         event that it wrote first. An `event.id` that is already in use fails with ALREADY_EXISTS.
 
         Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the
-        one that made the stored vectors; nothing is stored.
+        one that made the stored vectors, or EMBEDDING_SPACE_UNKNOWN when nobody recorded which one that was (see
+        `python -m store adopt-space`); nothing is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,7 +95,9 @@ class EventServiceServicer(object):
     def BatchCreateEvents(self, request, context):
         """BatchCreateEvents stores up to 1,000 events, each with its own result.
 
-        An event that cannot be stored does not stop the others. Retry: as for CreateEvent, item by item.
+        An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
+        is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
+        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +112,8 @@ class EventServiceServicer(object):
 
     def ListEvents(self, request, context):
         """ListEvents pages through events, newest `timestamp` first.
+
+        A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,8 +123,9 @@ class EventServiceServicer(object):
         """SearchEvents returns the events nearest in meaning to a query, best first.
 
         Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-        EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the one that made the stored vectors; with
-        UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this version does not have.
+        EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
+        the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
+        version does not have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

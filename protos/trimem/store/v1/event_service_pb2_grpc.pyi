@@ -49,23 +49,30 @@ class EventServiceStub:
     event that it wrote first. An `event.id` that is already in use fails with ALREADY_EXISTS.
 
     Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the
-    one that made the stored vectors; nothing is stored.
+    one that made the stored vectors, or EMBEDDING_SPACE_UNKNOWN when nobody recorded which one that was (see
+    `python -m store adopt-space`); nothing is stored.
     """
     BatchCreateEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.BatchCreateEventsRequest, _event_service_pb2.BatchCreateEventsResponse]
     """BatchCreateEvents stores up to 1,000 events, each with its own result.
 
-    An event that cannot be stored does not stop the others. Retry: as for CreateEvent, item by item.
+    An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
+    is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
+    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent returns one event, or NOT_FOUND."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
-    """ListEvents pages through events, newest `timestamp` first."""
+    """ListEvents pages through events, newest `timestamp` first.
+
+    A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
+    """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
     """SearchEvents returns the events nearest in meaning to a query, best first.
 
     Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-    EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the one that made the stored vectors; with
-    UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this version does not have.
+    EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
+    the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
+    version does not have.
     """
 
 @_typing.type_check_only
@@ -89,23 +96,30 @@ class EventServiceAsyncStub(EventServiceStub):
     event that it wrote first. An `event.id` that is already in use fails with ALREADY_EXISTS.
 
     Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the
-    one that made the stored vectors; nothing is stored.
+    one that made the stored vectors, or EMBEDDING_SPACE_UNKNOWN when nobody recorded which one that was (see
+    `python -m store adopt-space`); nothing is stored.
     """
     BatchCreateEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.BatchCreateEventsRequest, _event_service_pb2.BatchCreateEventsResponse]  # type: ignore[assignment]
     """BatchCreateEvents stores up to 1,000 events, each with its own result.
 
-    An event that cannot be stored does not stop the others. Retry: as for CreateEvent, item by item.
+    An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
+    is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
+    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent returns one event, or NOT_FOUND."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """ListEvents pages through events, newest `timestamp` first."""
+    """ListEvents pages through events, newest `timestamp` first.
+
+    A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
+    """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
     """SearchEvents returns the events nearest in meaning to a query, best first.
 
     Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-    EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the one that made the stored vectors; with
-    UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this version does not have.
+    EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
+    the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
+    version does not have.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -132,7 +146,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         event that it wrote first. An `event.id` that is already in use fails with ALREADY_EXISTS.
 
         Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the
-        one that made the stored vectors; nothing is stored.
+        one that made the stored vectors, or EMBEDDING_SPACE_UNKNOWN when nobody recorded which one that was (see
+        `python -m store adopt-space`); nothing is stored.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +158,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.BatchCreateEventsResponse, _abc.Awaitable[_event_service_pb2.BatchCreateEventsResponse]]:
         """BatchCreateEvents stores up to 1,000 events, each with its own result.
 
-        An event that cannot be stored does not stop the others. Retry: as for CreateEvent, item by item.
+        An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
+        is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
+        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
         """
 
     @_abc_1.abstractmethod
@@ -160,7 +177,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
-        """ListEvents pages through events, newest `timestamp` first."""
+        """ListEvents pages through events, newest `timestamp` first.
+
+        A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
+        """
 
     @_abc_1.abstractmethod
     def SearchEvents(
@@ -171,8 +191,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """SearchEvents returns the events nearest in meaning to a query, best first.
 
         Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-        EMBEDDING_SPACE_MISMATCH, when the embedder runs another model than the one that made the stored vectors; with
-        UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this version does not have.
+        EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
+        the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
+        version does not have.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,12 +7,12 @@ import time
 import structlog
 
 from servicekit.errors import FailedPreconditionError, TrimemError
-from store.embedding import CALL_TEXTS, PASSING, TextEmbedding
 from store.errors import TextsRefusedError
-from store.event_text import text_to_embed
 from store.events import EmbeddingState
 from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository, Settled
+from store.use_cases.embedding import CALL_TEXTS, PASSING, TextEmbedding
+from store.use_cases.event_text import text_to_embed
 
 #: Seconds: longest pause while the embedder or the database is down, and between two log lines of the same trouble.
 _LONGEST_PAUSE = 60.0

@@ -7,10 +7,10 @@ from enum import StrEnum
 import numpy as np
 
 from servicekit.errors import InvalidArgumentError, UnimplementedError
-from store.embedding import TextEmbedding
-from store.event_rules import accept_filter, accept_page_size, require_plain_text
 from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
 from store.repositories.events import EventRepository
+from store.use_cases.embedding import TextEmbedding
+from store.use_cases.event_rules import accept_filter, accept_page_size, require_plain_text
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100

@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 
-from store import page_tokens
-from store.event_rules import accept_filter, accept_page_size
 from store.events import Event, EventFilter, Position
 from store.repositories.events import EventRepository
+from store.use_cases import page_tokens
+from store.use_cases.event_rules import accept_filter, accept_page_size
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000

@@ -1,9 +1,9 @@
 """Reading one event."""
 
 from store.errors import EventNotFoundError
-from store.event_rules import accept_id
 from store.events import Event
 from store.repositories.events import EventRepository
+from store.use_cases.event_rules import accept_id
 
 
 class GetEvent:

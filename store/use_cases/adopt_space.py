@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from servicekit.errors import TrimemError
-from store.embedding import TextEmbedding
 from store.errors import AdoptionRefusedError
-from store.event_text import text_to_embed
 from store.events import EmbeddingSpace, Vector
 from store.repositories.events import EventRepository
+from store.use_cases.embedding import TextEmbedding
+from store.use_cases.event_text import text_to_embed
 
 #: Stored vectors that are compared with new ones of the same texts.
 SAMPLE_SIZE = 20
