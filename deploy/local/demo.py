@@ -66,7 +66,8 @@ async def _import(
 
         async def send(batch: Sequence[Passage]) -> None:
             async with turn:
-                summary.stored += await _store(events, batch)
+                stored = await _store(events, batch)
+            summary.stored += stored  # not in one step with the await: others add meanwhile
             progress.update(bar, advance=len(batch))
             done = progress.tasks[bar].completed
             progress.update(bar, rate=f"{done / (time.perf_counter() - began):,.0f}/s")

@@ -16,6 +16,9 @@ from store.events import EventDraft, EventFilter, Json, NewEvent
 MAX_CONTENT_BYTES = 2 * 1024 * 1024
 MAX_METADATA_BYTES = 256 * 1024
 MAX_FILTER_BYTES = 64 * 1024
+#: Objects and arrays within each other. A level takes three of the 100 levels that a protobuf message may have, and an
+#: event is carried deeper inside a search result than it came in: without a limit it could be stored and not be read.
+MAX_LEVELS = 30
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
@@ -86,15 +89,20 @@ def require_plain_json(field: str, value: Json, most_bytes: int) -> None:
         raise InvalidArgumentError(field, f"must be at most {most_bytes} bytes as JSON, and has {size}")
 
 
-def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every scalar in a JSON value with its path, and every key as if it were one."""
+def _walk(path: str, value: Any, level: int = 1) -> Iterator[tuple[str, Any]]:
+    """Every scalar in a JSON value with its path, and every key as if it were one.
+
+    Raises InvalidArgumentError for a value that is nested too deep.
+    """
+    if level > MAX_LEVELS and isinstance(value, dict | list):
+        raise InvalidArgumentError(_cut(path), f"is nested more than {MAX_LEVELS} levels deep")
     if isinstance(value, dict):
         for key, item in value.items():
             yield path, key
-            yield from _walk(f"{path}.{key[:64]}", item)
+            yield from _walk(f"{path}.{key[:64]}", item, level + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _walk(f"{path}[{index}]", item)
+            yield from _walk(f"{path}[{index}]", item, level + 1)
     else:
         yield path, value
 

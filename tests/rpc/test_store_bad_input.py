@@ -49,9 +49,9 @@ def struct(value: dict[str, Any]) -> Struct:
     return message
 
 
-def nested(depth: int) -> dict[str, Any]:
+def nested(depth: int, text: str = "\x00") -> dict[str, Any]:
     """An object in an object, and so on."""
-    value: dict[str, Any] = {"text": "\x00"}
+    value: dict[str, Any] = {"text": text}
     for _ in range(depth):
         value = {"k": value}
     return value
@@ -66,6 +66,7 @@ def nested(depth: int) -> dict[str, Any]:
         (pb.Event(content=struct({"a": [1, {"b\x00": 1}]})), "event.content.a[1]"),
         (pb.Event(content=struct({"a": [{"b": ["\x00"]}]})), "event.content.a[0].b[0]"),
         (pb.Event(content=struct(nested(20))), "event.content" + 20 * ".k" + ".text"),
+        (pb.Event(content=struct(nested(30, "deep"))), "event.content" + 30 * ".k"),
         (pb.Event(content=struct({"n": math.nan})), "event.content.n"),
         (pb.Event(content=struct({"n": [-math.inf]})), "event.content.n[0]"),
         (pb.Event(content=struct({"text": "x" * 5_000_000})), "event.content"),
@@ -86,6 +87,17 @@ async def test_a_wrong_event_is_refused_by_name(store: StoreUnderTest, event: pb
     assert await refused_field(store.stub.CreateEvent(pb.CreateEventRequest(event=event))) == field
     assert await store.rows("SELECT FROM events") == []
     assert store.embedder.calls == []
+
+
+async def test_the_deepest_event_that_is_taken_can_be_read_in_every_answer(store: StoreUnderTest) -> None:
+    deepest = struct(nested(29, "deep"))
+    requests = [pb.CreateEventRequest(event=pb.Event(content=deepest, metadata=deepest))]
+
+    batch = await store.stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=requests))
+    listed = await store.stub.ListEvents(pb.ListEventsRequest())
+    found = await store.stub.SearchEvents(pb.SearchEventsRequest(query="deep"))
+
+    assert [batch.results[0].event] == list(listed.events) == [hit.event for hit in found.hits]
 
 
 async def test_an_event_is_required(store: StoreUnderTest) -> None:

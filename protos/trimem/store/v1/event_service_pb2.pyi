@@ -107,7 +107,8 @@ class Event(_message.Message):
     @_builtins.property
     def content(self) -> _struct_pb2.Struct:
         """What happened: any JSON object, at most 2 MiB. Required. The text that is embedded is `content.text` when that
-        is a string, else the strings of `content` in key order. Strings must not contain U+0000; numbers must be finite.
+        is a string, else the strings of `content` in key order. Strings must not contain U+0000; numbers must be finite;
+        objects and arrays may be nested 30 levels deep.
         """
 
     @_builtins.property
