@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from deploy.local.process import Forward, Part, Process, as_user, describe_exit
+from deploy.local.process import Forward, Part, Process, describe_exit
 
 SUPERUSER = "postgres"
 #: User that the server runs as when we are root, because PostgreSQL refuses to run as root.
@@ -138,7 +138,9 @@ def _initdb(local: LocalPostgres) -> None:
         capture_output=True,
         text=True,
         check=False,
-        **as_user(local.system_user),
+        user=local.system_user,
+        group=local.system_user,
+        extra_groups=None if local.system_user is None else [],
     )  # fmt: skip
     if done.returncode != 0:
         raise LocalPostgresError(f"initdb failed:\n{done.stdout}{done.stderr}")

@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from pathlib import Path
 
 Forward = Callable[[str, str], None]
 
-_PR_SET_PDEATHSIG = 1
+_LEASH = Path(__file__).with_name("leash.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,15 @@ class Process:
     async def start(self) -> None:
         """Start it in a process group of its own, so that Ctrl-C reaches the stack alone and parts end in order."""
         self._process = await asyncio.create_subprocess_exec(
-            *self.part.argv,
+            sys.executable, "-I", "-S", str(_LEASH),
+            str(os.getpid()), str(int(self.part.stop_signal)), self.part.user or "", *self.part.argv,
             env=self.part.env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             process_group=0,
-            preexec_fn=_die_with_parent(self.part.stop_signal),
             limit=1024 * 1024,
-            **as_user(self.part.user),
-        )
+        )  # fmt: skip
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -110,33 +108,8 @@ class Process:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-class Credentials(TypedDict, total=False):
-    """Whom a child process runs as."""
-
-    user: str
-    group: str
-    extra_groups: list[str]
-
-
-def as_user(name: str | None) -> Credentials:
-    """Arguments that start a child as another user, in that user's group alone. None means the present one."""
-    return {} if name is None else {"user": name, "group": name, "extra_groups": []}
-
-
 def describe_exit(status: int) -> str:
     """`exited with status 1`, `was killed by SIGKILL`."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"exited with status {status}"
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """On Linux the kernel signals a child when the stack dies, even from kill -9; elsewhere nothing does."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number))
-
-    return ask
