@@ -40,7 +40,8 @@ async def open_backends(settings: GatewaySettings) -> AsyncIterator[tuple[Backen
                     name,
                     services,
                     await stack.enter_async_context(
-                        open_channel(target, services, max_message_bytes=settings.grpc_max_message_bytes)
+                        # A batch of events comes back with ids and times, larger than it was sent.
+                        open_channel(target, services, max_message_bytes=2 * settings.grpc_max_message_bytes)
                     ),
                 )
                 for name, target, services in places

@@ -34,21 +34,27 @@ def main(
     _parser(service, settings_class).parse_args(argv)
     try:
         settings = settings_class()
-    except ValidationError as error:
-        return _fail(service, 2, *map(_problem, error.errors(include_url=False, include_input=False)))
-    except (SettingsError, OSError, UnicodeDecodeError) as error:  # not parseable; a NAME_FILE that cannot be read
-        return _fail(service, 2, str(error))
+    except (ValidationError, SettingsError) as error:
+        return fail(service, 2, *settings_problems(error))
     configure_logging(service, settings)
     try:
         asyncio.run(run(settings))
     except TrimemError as error:
-        return _fail(service, 1, error.message)
+        return fail(service, 1, error.message)
     except PortTakenError as error:
-        return _fail(service, 1, str(error))
+        return fail(service, 1, str(error))
     return 0
 
 
-def _fail(service: str, code: int, *problems: str) -> int:
+def settings_problems(error: ValidationError | SettingsError) -> list[str]:
+    """What is wrong with the settings, a line a variable, without the values: some are secrets."""
+    if isinstance(error, SettingsError):  # not parseable, or a NAME_FILE that cannot be read
+        return [str(error)]
+    return [_problem(problem) for problem in error.errors(include_url=False, include_input=False)]
+
+
+def fail(service: str, code: int, *problems: str) -> int:
+    """Say what is wrong on standard error, a line each, and return the exit code."""
     for problem in problems:
         print(f"{service}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201
     return code

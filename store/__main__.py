@@ -151,7 +151,10 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 def run(argv: Sequence[str]) -> int:
     """Run the service or one of its commands, and return the exit code of the process."""
     if argv[:1] == ["migrate"]:
-        options = _migrate_parser().parse_args(argv[1:])
+        parser = _migrate_parser()
+        options = parser.parse_args(argv[1:])
+        if options.down and (options.check or options.sql):
+            parser.error("--down changes the database, --check and --sql do not: give one of them")
         return main("store", StoreSettings, partial(run_migrate, options), [])
     if argv[:1] == ["adopt-space"]:
         options = _adopt_space_parser().parse_args(argv[1:])

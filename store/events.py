@@ -16,6 +16,15 @@ Json: TypeAlias = dict[str, Any]
 Vector: TypeAlias = npt.NDArray[np.float32]
 
 
+class FailStrategy(StrEnum):
+    """What a write does while the embedder cannot be reached."""
+
+    #: Store the event as PENDING; the backfill embeds it later.
+    SOFT = "soft"
+    #: Fail, and store nothing.
+    HARD = "hard"
+
+
 class EmbeddingState(StrEnum):
     """How far the embedding of an event got; the values are those of the column."""
 

@@ -1,21 +1,12 @@
 """What the store can be told by its environment."""
 
-from enum import StrEnum
 from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from servicekit.settings import ServiceSettings
-
-
-class FailStrategy(StrEnum):
-    """What a write does while the embedder cannot be reached."""
-
-    #: Store the event as PENDING; the backfill embeds it later.
-    SOFT = "soft"
-    #: Fail, and store nothing.
-    HARD = "hard"
+from store.events import FailStrategy
 
 
 class StoreSettings(ServiceSettings):

@@ -182,7 +182,7 @@ class StoreUnderTest:
     events: PostgresEvents
     embedding: TextEmbedding
     backfill: Backfill
-    metrics: StoreMetrics
+    registry: CollectorRegistry
 
     async def create(self, **event: Any) -> pb.Event:
         """CreateEvent; keywords as in the JSON of an Event, and request_id."""
@@ -268,15 +268,15 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
 
             port = await stack.enter_async_context(running(settings, EVENT_SERVICE.full_name, add))
             client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-            metrics = StoreMetrics(CollectorRegistry())
+            registry = CollectorRegistry()
             return StoreUnderTest(
                 rpc.EventServiceStub(client),
                 servicer,
                 url,
                 events,
                 embedding,
-                Backfill(events, embedding, metrics, settings.backfill_interval_seconds),
-                metrics,
+                Backfill(events, embedding, StoreMetrics(registry), settings.backfill_interval_seconds),
+                registry,
             )
 
         yield start

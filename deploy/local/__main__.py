@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -18,6 +19,7 @@ from deploy.local.migrate import migrate
 from deploy.local.postgres import LocalPostgresError
 from deploy.local.settings import LocalSettings, PortsTakenError
 from deploy.local.stack import Stack, StackError, running_stack
+from servicekit.main import fail, settings_problems
 
 _COLOURS = {"postgres": "blue", "migrate": "blue", "embedder": "magenta", "store": "green", "gateway": "cyan"}
 
@@ -113,10 +115,8 @@ def main() -> int:
     console = Console(highlight=False)
     try:
         settings = LocalSettings()
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            print(f"{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", file=sys.stderr)
-        return 2
+    except (ValidationError, SettingsError) as error:
+        return fail("trimem", 2, *settings_problems(error))
     try:
         return asyncio.run(run_until_signal(COMMANDS[arguments.command], settings, console))
     except (StackError, PortsTakenError, LocalPostgresError, demo.DemoError) as error:

@@ -1,8 +1,9 @@
 """Becomes another program that does not outlive the stack: `leash.py PARENT SIGNAL USER PROGRAM [ARGUMENT …]`.
 
 Linux signals a process whose parent dies if the process has asked for it; elsewhere nothing does. The asking must be
-done between fork and exec, and no Python may run there in a process with threads (gRPC and torch have some). So the
-child first runs this file, which asks and becomes the program under the same process id. USER may be empty.
+done between fork and exec, as must a change of user, and neither is safe there in a process with threads (gRPC and
+torch have some, and handlers that run at fork). So the child first runs this file, which asks and becomes the program
+under the same process id. USER may be empty.
 
 Run with `-I -S`, by path: it needs the standard library only, and takes about 20 ms.
 """

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from deploy.local.process import Forward, Part, Process, describe_exit
+from deploy.local.process import Forward, Part, Process, describe_exit, leashed
 
 SUPERUSER = "postgres"
 #: User that the server runs as when we are root, because PostgreSQL refuses to run as root.
@@ -130,20 +130,21 @@ def _initdb(local: LocalPostgres) -> None:
     if local.system_user is not None:
         shutil.chown(scratch, local.system_user, local.system_user)
     done = subprocess.run(
-        [
-            _program("initdb"), "-D", str(scratch), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
-            "--locale=C.UTF-8", "--data-checksums",
-        ],
+        leashed(
+            [
+                _program("initdb"), "-D", str(scratch), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
+                "--locale=C.UTF-8", "--data-checksums",
+            ],
+            signal.SIGTERM,
+            local.system_user,
+        ),
         env=_plain_environment(),
         capture_output=True,
         text=True,
         check=False,
-        user=local.system_user,
-        group=local.system_user,
-        extra_groups=None if local.system_user is None else [],
     )  # fmt: skip
     if done.returncode != 0:
-        raise LocalPostgresError(f"initdb failed:\n{done.stdout}{done.stderr}")
+        raise LocalPostgresError(f"initdb {describe_exit(done.returncode)}:\n{done.stdout}{done.stderr}")
     local.data_dir.rmdir()
     scratch.rename(local.data_dir)
 

@@ -54,15 +54,14 @@ class Process:
     async def start(self) -> None:
         """Start it in a process group of its own, so that Ctrl-C reaches the stack alone and parts end in order."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(_LEASH),
-            str(os.getpid()), str(int(self.part.stop_signal)), self.part.user or "", *self.part.argv,
+            *leashed(self.part.argv, self.part.stop_signal, self.part.user),
             env=self.part.env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             process_group=0,
             limit=1024 * 1024,
-        )  # fmt: skip
+        )
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -106,6 +105,11 @@ class Process:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+
+def leashed(argv: Sequence[str], number: signal.Signals, user: str | None) -> list[str]:
+    """A command line that runs `argv` as a user, and has it signalled when this process dies."""
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(int(number)), user or "", *argv]
 
 
 def describe_exit(status: int) -> str:

@@ -44,13 +44,17 @@ class LocalSettings(ServiceSettings):
     def ports(self) -> dict[str, int]:
         """The ports by variable, those of 0 replaced by free ones. Raises PortsTakenError, naming every variable."""
         wanted = {name.upper(): getattr(self, name) for name in type(self).model_fields if name.endswith("_port")}
+        given = [port for port in wanted.values() if port]
+        if twice := [f"{name}={port}" for name, port in wanted.items() if given.count(port) > 1]:
+            raise PortsTakenError(f"the same port twice: {', '.join(twice)}")
+        family = socket.AF_INET6 if ":" in self.bind_address else socket.AF_INET
         sockets: list[socket.socket] = []
         ports: dict[str, int] = {}
         taken: list[str] = []
         try:
             for name, port in wanted.items():
                 # Held until all are tried, so that no two get the same.
-                probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                probe = socket.socket(family, socket.SOCK_STREAM)
                 sockets.append(probe)
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

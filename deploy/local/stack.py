@@ -5,10 +5,11 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import grpc
@@ -30,7 +31,7 @@ class Stack:
     """The running parts and where they listen."""
 
     settings: LocalSettings
-    ports: dict[str, int]
+    ports: Mapping[str, int]
     database_url: str
     forward: Forward
     report: Report
@@ -39,7 +40,8 @@ class Stack:
 
     def address(self, variable: str) -> str:
         """`host:port` of a port variable, such as GATEWAY_PORT."""
-        return f"{self.settings.bind_address}:{self.ports[variable]}"
+        host = self.settings.bind_address
+        return f"{f'[{host}]' if ':' in host else host}:{self.ports[variable]}"
 
     def environment(self) -> dict[str, str]:
         """What the services get to know: our environment, and what was decided here."""
@@ -48,8 +50,7 @@ class Stack:
             **{name: str(port) for name, port in self.ports.items()},
             "BIND_ADDRESS": self.settings.bind_address,
             "DATABASE_URL": self.database_url,
-            "EMBEDDER_TARGET": self.address("EMBEDDER_PORT"),
-            "STORE_TARGET": self.address("STORE_PORT"),
+            **{f"{name}_TARGET": self.address(f"{name}_PORT") for name in ("EMBEDDER", "STORE") if self.ports},
             "EMBEDDING_MODEL": self.settings.embedding_model,
             "EMBEDDING_DIMENSION": str(self.settings.embedding_dimension),
             "CODE_EMBEDDING_MODEL": self.settings.code_embedding_model,
@@ -127,7 +128,8 @@ class Stack:
 @asynccontextmanager
 async def running_stack(settings: LocalSettings, forward: Forward, report: Report) -> AsyncIterator[Stack]:
     """Everything up and healthy for as long as the context lasts; nothing is left when it ends, however it ends."""
-    async with running_database(settings, forward, report) as stack:
+    ports = settings.ports()
+    async with running_database(settings, forward, report, ports) as stack:
         await stack.start_service("embedder", "EMBEDDER_PORT")
         await stack.start_service("store", "STORE_PORT")
         await stack.start_service("gateway", "GATEWAY_PORT")
@@ -135,13 +137,18 @@ async def running_stack(settings: LocalSettings, forward: Forward, report: Repor
 
 
 @asynccontextmanager
-async def running_database(settings: LocalSettings, forward: Forward, report: Report) -> AsyncIterator[Stack]:
+async def running_database(
+    settings: LocalSettings, forward: Forward, report: Report, ports: Mapping[str, int] = MappingProxyType({})
+) -> AsyncIterator[Stack]:
     """The database up and at the newest schema: a stack without services yet."""
     data_dir = settings.trimem_data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    ports = settings.ports()
+    try:
+        (data_dir / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"TRIMEM_DATA_DIR={data_dir} cannot be used: {error.strerror}") from None
     async with AsyncExitStack() as exits:
-        exits.enter_context(_only_one_stack(data_dir))
+        if ports or settings.database_url is None:  # migrating somebody's database needs nothing of ours
+            exits.enter_context(_only_one_stack(data_dir))
         logged = exits.enter_context(_log_files(data_dir / "logs", forward))
         local: LocalPostgres | None = None
         if settings.database_url is None:
@@ -190,7 +197,6 @@ def _only_one_stack(data_dir: Path) -> Iterator[None]:
 @contextmanager
 def _log_files(folder: Path, forward: Forward) -> Iterator[Forward]:
     """Keep the last run's output of each part in a file of its own, whatever the terminal shows."""
-    folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, IO[str]] = {}
 
     def write(name: str, line: str) -> None:

@@ -1,10 +1,13 @@
 """Bodies of HTTP requests."""
 
+import asyncio
+
 from aiohttp import web
 
 from gateway.http.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError
 from gateway.http.reading import BODY
-from servicekit.errors import FieldViolation
+from servicekit import context
+from servicekit.errors import DeadlineExceededError, FieldViolation
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -13,7 +16,10 @@ async def read_body(request: web.Request) -> bytes:
     A body without a declared type is taken for JSON.
     """
     try:
-        body = await request.read()
+        async with asyncio.timeout(context.remaining()):
+            body = await request.read()
+    except TimeoutError:
+        raise DeadlineExceededError("the body of the request did not arrive in time") from None
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLargeError(BODY, f"is larger than {request.client_max_size} bytes") from None
     except web.RequestPayloadError:

@@ -15,7 +15,7 @@ from servicekit.server import PortTakenError
 
 def _is_about_us(record: logging.LogRecord) -> bool:
     """Keeps bytes that are no HTTP out of the log: they would come with a traceback and the bytes themselves."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError)
 
 
 class HttpServer:

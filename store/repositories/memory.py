@@ -19,7 +19,7 @@ from store.events import (
     Vector,
 )
 from store.repositories.events import KnownKeys, PendingEvent, Settled, VectorSample
-from store.use_cases.spaces import require_same_space
+from store.spaces import require_same_space
 
 
 @dataclass(slots=True)

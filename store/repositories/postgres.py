@@ -23,7 +23,7 @@ from store.events import (
 )
 from store.repositories import statements
 from store.repositories.events import KnownKeys, PendingEvent, Settled, VectorSample
-from store.use_cases.spaces import EVENTS_COLUMN, require_same_space
+from store.spaces import EVENTS_COLUMN, require_same_space
 
 Row: TypeAlias = asyncpg.Record
 

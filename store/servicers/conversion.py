@@ -1,5 +1,6 @@
 """Messages of trimem.store.v1 to dataclasses, and back."""
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.errors import InvalidArgumentError
 from store.events import EmbeddingState, Event, EventDraft, EventFilter, Json, SearchHit
+from store.use_cases.event_rules import MAX_LEVELS
 from store.use_cases.search_events import EventSearch, SearchMode
 from trimem.store.v1 import event_service_pb2 as pb
 
@@ -103,9 +105,9 @@ def object_of(value: Struct) -> Json:
     return {key: _plain(item) for key, item in value.fields.items()}
 
 
-def struct_of(value: Json) -> Struct:
-    """A Struct of a JSON object."""
-    return Struct(fields={key: _value(item) for key, item in value.items()})
+def struct_of(value: Json, level: int = 1) -> Struct:
+    """A Struct of a JSON object. What adopted rows nest deeper than a message can becomes JSON text."""
+    return Struct(fields={key: _value(item, level + 1) for key, item in value.items()})
 
 
 def _plain(value: Value) -> Any:
@@ -127,18 +129,24 @@ def _number(value: float) -> float | int:
     return int(value) if math.isfinite(value) and value.is_integer() and abs(value) <= _EXACT else value
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any, level: int) -> Value:
     match value:
-        case None:
-            return Value(null_value=NULL_VALUE)
-        case bool():
-            return Value(bool_value=value)
+        case dict() | list() if level > MAX_LEVELS:
+            return Value(string_value=json.dumps(value, ensure_ascii=False))
         case str():
             return Value(string_value=value)
         case dict():
-            return Value(struct_value=struct_of(value))
+            return Value(struct_value=struct_of(value, level))
         case list():
-            return Value(list_value=ListValue(values=[_value(item) for item in value]))
+            return Value(list_value=ListValue(values=[_value(item, level + 1) for item in value]))
+    return _scalar(value)
+
+
+def _scalar(value: bool | float | None) -> Value:
+    if value is None:
+        return Value(null_value=NULL_VALUE)
+    if isinstance(value, bool):
+        return Value(bool_value=value)
     return _number_value(value)
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import random
 import time
+from typing import Protocol
 
 import structlog
 
 from servicekit.errors import FailedPreconditionError, TrimemError
 from store.errors import TextsRefusedError
 from store.events import EmbeddingState
-from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository, Settled
 from store.use_cases.embedding import CALL_TEXTS, PASSING, TextEmbedding
 from store.use_cases.event_text import text_to_embed
@@ -18,19 +18,27 @@ from store.use_cases.event_text import text_to_embed
 _LONGEST_PAUSE = 60.0
 
 
+class Observer(Protocol):
+    """Hears of the work done."""
+
+    def pending(self, count: int) -> None:
+        """So many events wait."""
+
+    def settled(self, state: EmbeddingState) -> None:
+        """One event does not wait any more."""
+
+
 class Backfill:
     """Looks for pending events, oldest first, and embeds them batch by batch.
 
     Several stores may do so at once: the one that comes second finds the event settled and leaves it.
     """
 
-    def __init__(
-        self, events: EventRepository, embedding: TextEmbedding, metrics: StoreMetrics, interval: float
-    ) -> None:
+    def __init__(self, events: EventRepository, embedding: TextEmbedding, observer: Observer, interval: float) -> None:
         """`interval` in seconds is the pause when there is nothing to do."""
         self._events = events
         self._embedding = embedding
-        self._metrics = metrics
+        self._observer = observer
         self._interval = interval
         self._next_complaint = 0.0
         self._log = structlog.get_logger("backfill")
@@ -41,7 +49,7 @@ class Backfill:
         while True:
             try:
                 settled = await self.run_once()
-                self._metrics.pending.set(await self._events.count_pending())
+                self._observer.pending(await self._events.count_pending())
             except PASSING as error:
                 pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
                 self._complain(error)
@@ -80,7 +88,7 @@ class Backfill:
         if settled:
             await self._events.settle(settled, embedded.space)
         for done in settled:
-            self._metrics.backfilled.labels(done.state.value).inc()
+            self._observer.settled(done.state)
         if trouble is not None:
             raise trouble
         return len(settled)

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
 from store.errors import EventAlreadyExistsError, TextsRefusedError
-from store.events import EmbeddingSpace, EmbeddingState, Event, EventDraft, NewEvent
+from store.events import EmbeddingSpace, EmbeddingState, Event, EventDraft, FailStrategy, NewEvent
 from store.repositories.events import EventRepository, KnownKeys
-from store.settings import FailStrategy
 from store.use_cases.embedding import PASSING, Outcome, TextEmbedding
 from store.use_cases.event_rules import accept_draft
 from store.use_cases.event_text import text_to_embed

@@ -1,19 +1,15 @@
 """Paging through events."""
 
-import json
 from dataclasses import dataclass
 
 from store.events import Event, EventFilter, Position
 from store.repositories.events import EventRepository
 from store.use_cases import page_tokens
 from store.use_cases.event_rules import accept_filter, accept_page_size
+from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000
-
-#: A page of large events ends early: by default a gRPC client takes no message of more than 4 MiB. JSON as text is a
-#: little smaller than as a message.
-PAGE_BYTES = 3 * 1024 * 1024
 
 #: Events read at a time, so that a page of large ones does not fill the memory before it is cut.
 _READ = 200
@@ -44,7 +40,7 @@ class ListEvents:
             wanted = min(size + 1 - len(events), _READ)
             found = await self._events.page(matching, after, wanted)
             for event in found:
-                room -= _bytes(event)
+                room -= event_bytes(event)
                 if len(events) == size or (events and room < 0):  # there is more than this page holds
                     return EventPage(events, page_tokens.encode(_position(events[-1]), matching))
                 events.append(event)
@@ -55,7 +51,3 @@ class ListEvents:
 
 def _position(event: Event) -> Position:
     return Position(event.timestamp, event.id)
-
-
-def _bytes(event: Event) -> int:
-    return len(json.dumps([event.content, event.metadata], ensure_ascii=False).encode())

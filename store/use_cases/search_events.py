@@ -1,6 +1,7 @@
 """Finding events by meaning."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
 from store.repositories.events import EventRepository
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.event_rules import accept_filter, accept_page_size, require_plain_text
+from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
@@ -57,7 +59,7 @@ class SearchEvents:
         least = _accept_similarity(search.min_similarity)
         vector, space = await self._vector(search)
         hits = await self._events.search(vector, space, search.matching, limit)
-        return [hit for hit in hits if hit.similarity >= least - _ROUNDING]
+        return list(_that_fit(hit for hit in hits if hit.similarity >= least - _ROUNDING))
 
     async def _vector(self, search: EventSearch) -> tuple[Vector, EmbeddingSpace | None]:
         if search.vector is not None:
@@ -83,6 +85,16 @@ class SearchEvents:
         if norm == 0:
             raise InvalidArgumentError("vector", "must not be zero")
         return (wide / norm).astype(np.float32)
+
+
+def _that_fit(hits: Iterable[SearchHit]) -> Iterator[SearchHit]:
+    """The first hits that an answer can carry; the best one always."""
+    room = PAGE_BYTES
+    for place, hit in enumerate(hits):
+        room -= event_bytes(hit.event)
+        if place and room < 0:
+            return
+        yield hit
 
 
 def _accept_similarity(value: float | None) -> float:

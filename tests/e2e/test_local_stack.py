@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import urllib.request
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -83,6 +84,40 @@ async def test_a_taken_port_is_named_with_its_variable_before_anything_starts(tm
     assert f"GATEWAY_PORT={port}" in stack.output
     assert f"STORE_PORT={port}" in stack.output
     assert "postgres is ready" not in stack.output
+
+
+async def test_one_port_for_two_listeners_is_refused_with_both_variables(tmp_path: Path) -> None:
+    async with stack_process("up", tmp_path, GATEWAY_PORT="50999", GATEWAY_HTTP_PORT="50999") as stack:
+        assert await stack.until_ended() == 1
+    assert "GATEWAY_PORT=50999" in stack.output
+    assert "GATEWAY_HTTP_PORT=50999" in stack.output
+
+
+async def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with stack_process("up", tmp_path / "file" / "data") as stack:
+        assert await stack.until_ended() == 1
+    assert "TRIMEM_DATA_DIR=" in stack.output
+    assert "Traceback" not in stack.output
+
+
+async def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with stack_process("up", tmp_path, DATABASE_URL_FILE=str(tmp_path / "nothing")) as stack:
+        assert await stack.until_ended() == 2
+    assert "DATABASE_URL_FILE" in stack.output
+    assert "Traceback" not in stack.output
+
+
+async def test_another_database_is_migrated_beside_a_running_stack(
+    tmp_path: Path, new_database: Callable[[], Awaitable[str]]
+) -> None:
+    url = await new_database()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with stack_process("migrate", tmp_path, DATABASE_URL=url, GATEWAY_PORT=port) as migrate:
+            assert await migrate.until_ended() == 0, migrate.output
+    assert "schema is up to date" in migrate.output
+    assert not (tmp_path / "postgres").exists()
 
 
 async def test_a_second_stack_on_the_same_data_is_refused(tmp_path: Path) -> None:

@@ -171,10 +171,23 @@ async def test_a_body_of_another_type_is_refused(rig: Rig, content_type: str) ->
     assert (status, answer["code"], fields(answer)) == (415, 3, ["body"])
 
 
-async def test_a_body_that_is_not_in_its_declared_encoding_is_refused(rig: Rig) -> None:
+async def test_a_body_that_is_not_in_its_declared_encoding_is_refused_and_not_logged_as_a_fault(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     status, answer = await refused(rig, "POST", "/v1/search", b"{}", **{"Content-Encoding": "gzip"})
 
     assert (status, fields(answer)) == (400, ["body"])
+    assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
+
+
+async def test_a_body_that_does_not_come_is_waited_for_until_the_deadline_and_no_longer() -> None:
+    async with gateway(store=Fake(), embedder=Fake(), default_deadline_seconds=0.2) as rig:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.http_port)
+        writer.write(b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        async with asyncio.timeout(PATIENCE):
+            assert b" 504 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize(

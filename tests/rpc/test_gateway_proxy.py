@@ -331,9 +331,19 @@ async def test_a_backend_that_says_not_serving_is_as_good_as_down() -> None:
     assert raised.value.details() == "the store cannot be reached"
 
 
-async def test_an_answer_larger_than_the_limit_is_refused_with_a_reason() -> None:
+async def test_an_answer_may_be_larger_than_the_largest_request_because_a_batch_comes_back_with_more() -> None:
     async def act(_request: Any, _context: Context) -> Any:
         return event_service_pb2.ListEventsResponse(next_page_token="x" * 100_000)
+
+    async with gateway(store=Fake(act), grpc_max_message_bytes=64 * 1024) as rig:
+        answer = await rig.events.ListEvents(event_service_pb2.ListEventsRequest(), timeout=PATIENCE)
+
+    assert len(answer.next_page_token) == 100_000
+
+
+async def test_an_answer_larger_than_twice_the_limit_is_refused_with_a_reason() -> None:
+    async def act(_request: Any, _context: Context) -> Any:
+        return event_service_pb2.ListEventsResponse(next_page_token="x" * 200_000)
 
     async with gateway(store=Fake(act), grpc_max_message_bytes=64 * 1024) as rig:
         with pytest.raises(grpc.aio.AioRpcError) as raised:

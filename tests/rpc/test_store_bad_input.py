@@ -100,6 +100,17 @@ async def test_the_deepest_event_that_is_taken_can_be_read_in_every_answer(store
     assert [batch.results[0].event] == list(listed.events) == [hit.event for hit in found.hits]
 
 
+async def test_hits_too_large_for_one_answer_are_left_out_and_the_best_one_never(
+    store: StoreUnderTest,
+) -> None:
+    for _ in range(3):
+        await store.create(content={"text": "needle", "bulk": "x" * 2_000_000})
+
+    found = await store.stub.SearchEvents(pb.SearchEventsRequest(query="needle"))  # a client that takes 4 MiB
+
+    assert len(found.hits) == 1
+
+
 async def test_an_event_is_required(store: StoreUnderTest) -> None:
     assert await refused_field(store.stub.CreateEvent(pb.CreateEventRequest())) == "event"
 

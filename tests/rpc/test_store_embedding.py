@@ -191,7 +191,7 @@ async def test_the_backfill_settles_everything_that_is_pending(store: StoreUnder
 
     found = await store.rows("SELECT embedding_state AS state, count(*) FROM events GROUP BY 1")
     assert {row["state"]: row["count"] for row in found} == {"EMBEDDED": 99, "FAILED": 1, "SKIPPED": 2}
-    assert store.metrics.backfilled.labels("EMBEDDED")._value.get() == 99
+    assert store.registry.get_sample_value("trimem_store_backfilled_events_total", {"state": "EMBEDDED"}) == 99
 
 
 async def test_two_backfills_at_once_embed_every_event_once(start_store: StartStore) -> None:

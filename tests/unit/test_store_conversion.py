@@ -1,5 +1,6 @@
 """Structs and Timestamps: what goes in comes out."""
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -51,6 +52,20 @@ def test_whole_numbers_are_kept_as_integers_where_a_double_can_tell() -> None:
 def test_numbers_that_no_double_holds_come_out_as_text() -> None:
     assert object_of(struct_of({"n": 10**400})) == {"n": str(10**400)}
     assert object_of(struct_of({"n": math.inf})) == {"n": "inf"}
+
+
+def test_what_old_rows_nest_too_deep_for_a_message_comes_out_as_json_text() -> None:
+    value: dict[str, Any] = {"text": "deep"}
+    for _ in range(60):
+        value = {"k": [value]}
+
+    message = struct_of(value)
+    inner: Any = object_of(Struct.FromString(message.SerializeToString()))
+    while not isinstance(inner, str):
+        inner = inner["k"] if isinstance(inner, dict) else inner[0]
+
+    assert '{"text": "deep"}' in inner
+    assert json.loads(inner)
 
 
 def test_large_whole_numbers_of_old_rows_come_out_as_doubles() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from store.events import Event, EventFilter, NewEvent, Position
 from store.repositories.memory import MemoryEvents
-from store.use_cases.list_events import PAGE_BYTES, ListEvents
+from store.use_cases.list_events import ListEvents
+from store.use_cases.page_bytes import PAGE_BYTES
 
 NOON = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -470,7 +470,9 @@ class SearchEventsResponse(_message.Message):
     """What was compared in fact: VECTOR in this version, also when HYBRID was asked for."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
-        """Hits, best score first."""
+        """Hits, best score first. Fewer than match when events are large: an answer carries 3 MiB of them, and always the
+        best one.
+        """
 
     def __init__(
         self,

@@ -97,7 +97,8 @@ class EventServiceServicer(object):
 
         An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
         is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
-        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
+        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
+        little more than it sends. Retry: as for CreateEvent, item by item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

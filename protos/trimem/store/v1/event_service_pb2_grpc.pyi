@@ -57,7 +57,8 @@ class EventServiceStub:
 
     An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
     is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
-    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
+    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
+    little more than it sends. Retry: as for CreateEvent, item by item.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent returns one event, or NOT_FOUND."""
@@ -104,7 +105,8 @@ class EventServiceAsyncStub(EventServiceStub):
 
     An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
     is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
-    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
+    EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
+    little more than it sends. Retry: as for CreateEvent, item by item.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent returns one event, or NOT_FOUND."""
@@ -160,7 +162,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
         An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
         is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
-        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. Retry: as for CreateEvent, item by item.
+        EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
+        little more than it sends. Retry: as for CreateEvent, item by item.
         """
 
     @_abc_1.abstractmethod
