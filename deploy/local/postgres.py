@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,8 @@ class LocalPostgres:
     data_dir: Path
     socket_dir: Path
     system_user: str | None
+    #: Folders that got the right to be walked through, so that the system user can reach its files.
+    opened: tuple[Path, ...] = ()
 
     def url(self, database: str = "postgres") -> str:
         """Connection URL of a database."""
@@ -93,17 +95,17 @@ def prepare(directory: Path) -> LocalPostgres:
     directory = directory.resolve()
     user = SYSTEM_USER if os.geteuid() == 0 else None
     data_dir, socket_dir = directory / "data", _socket_dir(directory)
+    opened: list[Path] = []
     for path in (directory, data_dir, socket_dir):
         path.mkdir(parents=True, exist_ok=True)
     if user is not None:
         _ensure_user(user)
         for path in (directory, data_dir, socket_dir):
             shutil.chown(path, user, user)
-        for path in (Path(_program("postgres")), data_dir):
-            _let_pass(path)
+        opened = [folder for path in (Path(_program("postgres")), data_dir) for folder in _let_pass(path)]
     for path in (data_dir, socket_dir):
         path.chmod(0o700)
-    local = LocalPostgres(data_dir, socket_dir, user)
+    local = LocalPostgres(data_dir, socket_dir, user, tuple(opened))
     if not (data_dir / "PG_VERSION").exists():
         _initdb(local)
     return local
@@ -178,11 +180,12 @@ def _socket_dir(directory: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"trimem-{os.geteuid()}-{name}"
 
 
-def _let_pass(path: Path) -> None:
-    """Let the server's user walk (not look) through the folders above `path`. Only root needs this."""
+def _let_pass(path: Path) -> Iterator[Path]:
+    """Let the server's user walk (not look) through the folders above `path`. Yields those that it could not."""
     user = pwd.getpwnam(SYSTEM_USER)
     for folder in path.parents:
         status = folder.stat()
         if status.st_uid == user.pw_uid or status.st_mode & 0o001:
             continue
         folder.chmod(status.st_mode | 0o001)
+        yield folder

@@ -153,6 +153,8 @@ async def running_database(
         local: LocalPostgres | None = None
         if settings.database_url is None:
             local = await asyncio.to_thread(prepare, data_dir / "postgres")
+            for folder in local.opened:
+                report(f"postgres runs as {local.system_user}, which may now pass through {folder} (o+x)")
             url = local.url(settings.postgres_db)
         else:
             url = settings.database_url.get_secret_value()

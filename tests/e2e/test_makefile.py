@@ -1,4 +1,4 @@
-"""The targets of the Makefile, as a user calls them. `make test` is what runs this; `make demo` has tests of its own."""
+"""The targets of the Makefile, as a user calls them. `make test` runs this; `make demo` has tests of its own."""
 
 import asyncio
 import os
