@@ -160,10 +160,14 @@ def _program(name: str) -> str:
 
 
 def _ensure_user(name: str) -> None:
+    if any(user.pw_name == name for user in pwd.getpwall()):
+        return
     try:
-        pwd.getpwnam(name)
-    except KeyError:
         subprocess.run(["useradd", "--system", "--no-create-home", name], check=True, capture_output=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        raise LocalPostgresError(
+            f"PostgreSQL does not run as root, and the user {name} cannot be made here: make it, or run as another user"
+        ) from None
 
 
 def _plain_environment() -> dict[str, str]:
