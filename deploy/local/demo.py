@@ -126,13 +126,15 @@ async def _ask(
     for hit in response.hits:
         topic = str(hit.event.metadata["topic"])
         mark = "[green]✓[/]" if topic == question.topic else " "
-        console.print(f"  {mark} [cyan]{hit.score:.3f}[/] [bold]{escape(topic)}[/]: {escape(_snippet(hit.event))}")
+        room = max(40, console.width - len(f"  ✓ 0.000 {topic}: "))
+        snippet = escape(_snippet(hit.event, room))
+        console.print(f"  {mark} [cyan]{hit.score:.3f}[/] [bold]{escape(topic)}[/]: {snippet}", soft_wrap=True)
     if question.topic not in {str(hit.event.metadata["topic"]) for hit in response.hits}:
         summary.wrong.append(f"{question.text} (expected the topic {question.topic!r})")
         console.print(f"  [red]✗ the topic {question.topic!r} is not among the first {FIRST}[/]")
 
 
-def _snippet(event: pb.Event, width: int = 96) -> str:
+def _snippet(event: pb.Event, width: int) -> str:
     _title, _, text = str(event.content["text"]).partition("\n\n")
     flat = " ".join(text.split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
