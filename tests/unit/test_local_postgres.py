@@ -39,6 +39,7 @@ async def test_a_very_long_path_gets_a_socket_elsewhere(tmp_path: Path) -> None:
     async with running_postgres(deep, quiet) as local:
         assert not local.socket_dir.is_relative_to(deep)
         await (await asyncpg.connect(local.url())).close()
+    local.socket_dir.rmdir()
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
