@@ -2,42 +2,54 @@
 
 import logging
 import os
+from functools import partial
 
-import psutil
-
+from embedder.admin_servicer import ModelAdminServicer
+from embedder.domain import Domain
 from embedder.embedding import Embedding
 from embedder.metrics import EmbedderMetrics
-from embedder.models.from_settings import build_models
+from embedder.models.from_settings import build_models, memory_budget, new_runtime
 from embedder.servicer import EmbeddingServicer
 from embedder.settings import EmbedderSettings
 from embedder.similarity import Similarity
+from embedder.tending import tend
 from servicekit.main import main
 from servicekit.server import Server, run_until_signal
 from servicekit.telemetry import metrics_exporter, new_registry
-from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc, model_admin_pb2, model_admin_pb2_grpc
 
 _SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
+_ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
+_HEALTH_NAMES = {domain: f"{_SERVICE}/{domain.name}" for domain in (Domain.TEXT, Domain.CODE)}
 
 
 async def run(settings: EmbedderSettings) -> None:
     """Serve until a signal comes."""
-    models = build_models(settings)
     registry = new_registry()
     metrics = EmbedderMetrics(registry)
-    metrics.watch(models)
+    memory = memory_budget(settings)
+    runtime = new_runtime(settings, metrics)
+    models = build_models(settings, runtime, memory)
+    metrics.watch(models, runtime.cache, rss=memory.used)
     embedding = Embedding(models, metrics)
-    process = psutil.Process()
-    servicer = EmbeddingServicer(
-        embedding, Similarity(embedding), models, resident_bytes=lambda: process.memory_info().rss
+    server = Server(settings, registry, services=[_SERVICE, _ADMIN], health_names=[*_HEALTH_NAMES.values()])
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
+        EmbeddingServicer(embedding, Similarity(embedding), models, memory), server.grpc
     )
-    server = Server(settings, registry, services=[_SERVICE])
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server.grpc)
+    model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(ModelAdminServicer(models), server.grpc)
+
+    async def report(domain: Domain | None, healthy: bool) -> None:
+        for name in ["", _SERVICE, _ADMIN] if domain is None else [_HEALTH_NAMES[domain]]:
+            await server.set_ready(healthy, name)
+
+    beside = partial(tend, models, report, idle_unload_seconds=settings.embedding_idle_unload_seconds)
     on_start = models.preload if settings.embedding_preload else None
     try:
         with metrics_exporter(registry, address=settings.bind_address, port=settings.embedder_metrics_port):
-            await run_until_signal(server, settings.embedder_port, on_start=on_start)
+            await run_until_signal(server, settings.embedder_port, on_start=on_start, beside=beside)
     finally:
         models.close()
+        runtime.close()
 
 
 if __name__ == "__main__":

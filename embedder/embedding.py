@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
+from embedder.batcher import BatcherClosedError
 from embedder.domain import Domain, InputKind, domains_of
-from embedder.models.encoder import Encoded
-from embedder.models.registry import ModelDescription, Models
+from embedder.models.encoder import Encoded, Encoder, Timings
+from embedder.models.model import Model
+from embedder.models.registry import ModelDescription, Models, describe
 from servicekit.errors import InvalidArgumentError
 
 MAX_INPUTS = 1_024
@@ -43,12 +45,32 @@ class EmbedResult:
         """Whether a model read only the beginning of an input."""
         return any(encoded.truncated[index] for encoded in self.encoded.values())
 
+    def cached(self, index: int) -> bool:
+        """Whether no model ran for an input."""
+        return all(encoded.cached[index] for encoded in self.encoded.values())
+
+    @property
+    def timings(self) -> Timings:
+        """What took longest; with two models the longer of each stage."""
+        parts = [encoded.timings for encoded in self.encoded.values()]
+        return Timings(*(max(getattr(part, stage.name) for part in parts) for stage in fields(Timings)))
+
+
+@dataclass(frozen=True, slots=True)
+class CountResult:
+    """Tokens of inputs, as the model of a domain reads them."""
+
+    #: Special tokens and prefix included, before truncation.
+    token_counts: Sequence[int]
+    #: Tokens that the model reads of one input.
+    max_tokens: int
+
 
 class Observer(Protocol):
     """Hears of the work done."""
 
-    def encoded(self, domain: Domain, *, inputs: int, tokens: int, seconds: float) -> None:
-        """A model answered."""
+    def encoded(self, domain: Domain, *, inputs: int, cached: int, tokens: int, seconds: float) -> None:
+        """A model answered; `cached` of the inputs were still in memory."""
 
 
 class Embedding:
@@ -58,58 +80,84 @@ class Embedding:
         self._models = models
         self._observer = observer
 
-    async def embed(self, command: EmbedCommand) -> EmbedResult:
+    async def embed(self, command: EmbedCommand, *, wait_for_room: bool = False) -> EmbedResult:
         """One embedding for each input, in input order.
 
-        Raises InvalidArgumentError naming the field, ModelUnusableError and ModelUnreachableError.
+        Raises InvalidArgumentError naming the field, ModelUnusableError, ModelUnreachableError, MemoryBudgetError,
+        DeadlineExceededError, and QueueFullError unless `wait_for_room` is set.
         """
         require_inputs(command.inputs)
-        domains = domains_of(command.domain)
-        for domain in domains:
-            await self._require_dimensions(domain, command.dimensions)
-        encoded = await self._encode_all(domains, command)
-        return EmbedResult(
-            encoded=encoded,
-            models=[self._models.describe(domain, command.dimensions) for domain in domains],
-        )
-
-    async def _require_dimensions(self, domain: Domain, dimensions: int) -> None:
-        if dimensions == 0:
-            return
-        space = (await self._models[domain].ready()).space
-        if space.offers(dimensions):
-            return
-        shortest = space.profile.shortest
-        offer = f"{shortest} to {space.dimension}" if shortest else f"only {space.dimension}"
-        raise InvalidArgumentError("dimensions", f"the {domain.name} model offers {offer}, or 0 for the full length")
-
-    async def _encode_all(self, domains: Sequence[Domain], command: EmbedCommand) -> dict[Domain, Encoded]:
-        # Domains that share a model share its answer.
-        answering = {id(self._models[domain]): domain for domain in reversed(domains)}
-        tasks = {key: asyncio.create_task(self._encode(domain, command)) for key, domain in answering.items()}
+        # From here on a domain keeps its model, whatever is swapped: an answer is of one model, and says which.
+        models = {domain: self._models[domain] for domain in domains_of(command.domain)}
+        for domain, model in models.items():
+            await _require_dimensions(domain, model, command.dimensions)
+        answers: dict[Model, asyncio.Task[tuple[Encoded, Encoder]]] = {}
+        for domain, model in models.items():
+            if model not in answers:  # domains that share a model share its answer
+                encoding = self._encode(domain, model, command, wait_for_room=wait_for_room)
+                answers[model] = asyncio.create_task(encoding)
         try:
-            await asyncio.gather(*tasks.values())
+            await asyncio.gather(*answers.values())
         finally:
-            for task in tasks.values():  # when one failed, or the caller left, nobody wants the other
-                task.cancel()
-        return {domain: tasks[id(self._models[domain])].result() for domain in domains}
-
-    async def _encode(self, domain: Domain, command: EmbedCommand) -> Encoded:
-        encoder = await self._models[domain].ready()
-        started = time.perf_counter()
-        encoded = await encoder.encode(
-            command.inputs,
-            kind=command.kind,
-            dimensions=command.dimensions or encoder.space.dimension,
-            reject_truncation=command.reject_truncation,
+            for answer in answers.values():  # when one failed, or the caller left, nobody wants the other
+                answer.cancel()
+        results = {domain: answers[model].result() for domain, model in models.items()}
+        return EmbedResult(
+            encoded={domain: encoded for domain, (encoded, _) in results.items()},
+            models=[
+                describe(models[domain], domain, dimensions=command.dimensions, encoder=encoder)
+                for domain, (_, encoder) in results.items()
+            ],
         )
+
+    async def count(self, inputs: Sequence[str], domain: Domain, kind: InputKind) -> CountResult:
+        """The tokens of each input. Raises what `embed` raises for such inputs, and when the domain is HYBRID."""
+        if domain is Domain.HYBRID:
+            raise InvalidArgumentError("domain", "must be TEXT or CODE: HYBRID has two models that count differently")
+        require_inputs(inputs)
+        encoder = await self._models[domain].ready()
+        tokens = await encoder.count(inputs, kind)
+        return CountResult([item.count for item in tokens], encoder.engine.info.max_tokens)
+
+    async def _encode(
+        self, domain: Domain, model: Model, command: EmbedCommand, *, wait_for_room: bool
+    ) -> tuple[Encoded, Encoder]:
+        started = time.perf_counter()
+        while True:
+            encoder = await model.ready()
+            try:
+                encoded = await encoder.encode(
+                    command.inputs,
+                    kind=command.kind,
+                    dimensions=command.dimensions or encoder.space.dimension,
+                    reject_truncation=command.reject_truncation,
+                    wait_for_room=wait_for_room,
+                )
+            except BatcherClosedError:
+                # Unloaded between having it and using it. Being asked for again, it is loaded again.
+                if model.encoder is encoder:
+                    raise
+                continue
+            break
         self._observer.encoded(
             domain,
             inputs=len(command.inputs),
+            cached=sum(encoded.cached),
             tokens=sum(encoded.token_counts),
             seconds=time.perf_counter() - started,
         )
-        return encoded
+        return encoded, encoder
+
+
+async def _require_dimensions(domain: Domain, model: Model, dimensions: int) -> None:
+    if dimensions == 0:
+        return
+    space = (await model.ready()).space
+    if space.offers(dimensions):
+        return
+    shortest = space.profile.shortest
+    offer = f"{shortest} to {space.dimension}" if shortest else f"only {space.dimension}"
+    raise InvalidArgumentError("dimensions", f"the {domain.name} model offers {offer}, or 0 for the full length")
 
 
 def require_inputs(inputs: Sequence[str]) -> None:

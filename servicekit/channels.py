@@ -27,6 +27,9 @@ def open_channel(target: str, services: Iterable[ServiceDescriptor], *, max_mess
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.min_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 3_000),
+            # gRPC asks for the addresses of a name again only when it loses a connection, and then no sooner than 30
+            # seconds after it asked last: so long it would miss a replica that came back under another address.
+            ("grpc.dns_min_time_between_resolutions_ms", 3_000),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             # A channel that was closed must not lend its connection to the next one.

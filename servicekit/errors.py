@@ -64,6 +64,12 @@ class FailedPreconditionError(TrimemError):
     reason = "FAILED_PRECONDITION"
 
 
+class AbortedError(TrimemError):
+    """Another operation is in the way."""
+
+    reason = "ABORTED"
+
+
 class ResourceExhaustedError(TrimemError):
     """A limit was hit: a queue, a quota, memory."""
 

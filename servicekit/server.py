@@ -41,9 +41,11 @@ class Server:
         *,
         services: Sequence[str],
         handlers: Sequence[grpc.GenericRpcHandler] = (),
+        health_names: Sequence[str] = (),
     ) -> None:
+        """`services` are shown by reflection; health is reported for them, and for `health_names`."""
         self._settings = settings
-        self._services = ["", *services]
+        self._health_names = ["", *services, *health_names]
         self._log = structlog.get_logger("server")
         self._health = Health()
         self.grpc = grpc.aio.server(
@@ -67,7 +69,7 @@ class Server:
 
     async def set_ready(self, ready: bool, service: str | None = None) -> None:
         """Report SERVING or NOT_SERVING for one service, or for all of them and the process."""
-        for name in self._services if service is None else [service]:
+        for name in self._health_names if service is None else [service]:
             await self._health.set(name, _SERVING if ready else _NOT_SERVING)
 
     async def drain(self) -> None:
@@ -81,10 +83,17 @@ class Server:
         self._log.info("stopped")
 
 
-async def run_until_signal(server: Server, port: int, *, on_start: Callable[[], Awaitable[None]] | None = None) -> None:
+async def run_until_signal(
+    server: Server,
+    port: int,
+    *,
+    on_start: Callable[[], Awaitable[None]] | None = None,
+    beside: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Start, run `on_start` while health says NOT_SERVING, serve until SIGTERM or SIGINT, drain.
 
-    An exception of `on_start` stops the server and is raised. A signal during `on_start` cancels it.
+    `beside` runs as long as calls are served, and reports health itself; without it all is SERVING from then on. An
+    exception of either stops the server and is raised. A signal cancels both.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -103,8 +112,17 @@ async def run_until_signal(server: Server, port: int, *, on_start: Callable[[], 
                 await asyncio.gather(starting, return_exceptions=True)  # it may have to clean up
                 return
             await starting
-        await server.set_ready(True)
-        await stopping
+        if beside is None:
+            await server.set_ready(True)
+            await stopping
+        else:
+            working = asyncio.ensure_future(beside())
+            try:
+                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                unfinished = working.cancel()
+            if not unfinished:
+                await working
     finally:
         stopping.cancel()
         await server.drain()

@@ -104,6 +104,13 @@ class FakeEmbedding(embedding_pb2_grpc.EmbeddingServiceServicer):
     async def ListModels(self, request: Any, context: Any) -> Any:
         return await self._fake.answer(request, context, embedding_pb2.ListModelsResponse())
 
+    async def CountTokens(self, request: Any, context: Any) -> Any:
+        return await self._fake.answer(request, context, embedding_pb2.CountTokensResponse())
+
+    async def EmbedStream(self, request_iterator: Any, context: Any) -> Any:
+        async for request in request_iterator:
+            yield await self._fake.answer(request, context, embedding_pb2.EmbedStreamResponse(id=request.id))
+
 
 @dataclass
 class Rig:

@@ -127,6 +127,12 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     def __post_init__(self) -> None:
         self.gate.set()
 
+    async def EmbedStream(self, request_iterator: Any, context: Any) -> Any:
+        raise NotImplementedError("the store does not use it")
+
+    async def CountTokens(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError("the store does not use it")
+
     async def Embed(self, request: embedding_pb2.EmbedRequest, _context: Any) -> embedding_pb2.EmbedResponse:
         """See embedding.proto."""
         self.calls.append(list(request.inputs))

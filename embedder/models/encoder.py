@@ -1,16 +1,34 @@
-"""From texts to finished vectors: an engine, its thread, and the form that vectors leave in."""
+"""From texts to finished vectors: cache, tokens, batches, and the form that vectors leave in."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
 
+from embedder.batcher import Batcher
+from embedder.cache import CachedEmbedding, EmbeddingCache, cache_key
 from embedder.domain import InputKind
 from embedder.models.engine import Engine, Tokenized, Vectors
 from embedder.models.space import UnusableVectorError, VectorSpace
+from embedder.waiting import Ticket, Work
+from servicekit.context import deadline
 from servicekit.errors import InternalError, InvalidArgumentError
+
+#: Up to so many characters are tokenized in the event loop: it takes less time than handing them to a thread.
+_SHORT_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that the slowest input of a call spent in each stage."""
+
+    queue: float = 0.0
+    tokenize: float = 0.0
+    infer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,48 +41,118 @@ class Encoded:
     token_counts: Sequence[int]
     #: Whether the model read only the beginning of each input.
     truncated: Sequence[bool]
+    #: Whether the embedding of each input was still in memory.
+    cached: Sequence[bool]
+    timings: Timings = field(default_factory=Timings)
 
 
 class Encoder:
-    """Runs an engine in its one thread, a call after the other in order of arrival.
+    """An engine with all that is around it."""
 
-    This is where batching over several calls will go: whoever calls `encode` sees no difference.
-    """
-
-    def __init__(self, engine: Engine, space: VectorSpace, thread: Executor) -> None:
-        """`thread` is an executor with a single worker that runs nothing but this engine."""
+    def __init__(
+        self,
+        engine: Engine,
+        space: VectorSpace,
+        batcher: Batcher,
+        *,
+        revision: str,
+        cache: EmbeddingCache,
+        aside: Executor,
+    ) -> None:
+        """`revision` is the commit of a hub model, else empty. `aside` runs what would hold up the event loop."""
         self.engine = engine
         self.space = space
-        self._thread = thread
+        self.revision = revision
+        self.batcher = batcher
+        self._cache = cache
+        self._aside = aside
+        self._fingerprints: dict[int, str] = {}
         self._log = structlog.get_logger("models")
 
     async def encode(
-        self, texts: Sequence[str], *, kind: InputKind, dimensions: int, reject_truncation: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        kind: InputKind,
+        dimensions: int,
+        reject_truncation: bool = False,
+        wait_for_room: bool = False,
     ) -> Encoded:
         """Vectors of length `dimensions`, one for each text. A caller that is cancelled while waiting costs nothing.
 
-        Raises InvalidArgumentError naming `inputs[i]` when `reject_truncation` is set and a text is too long.
+        Raises InvalidArgumentError naming `inputs[i]` when `reject_truncation` is set and a text is too long,
+        QueueFullError unless `wait_for_room` is set, and DeadlineExceededError.
         """
-        prefix = self.space.profile.prefixes[kind]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, self._encode, [prefix + text for text in texts], dimensions, reject_truncation
+        fingerprint = self.fingerprint(dimensions)
+        keys = [cache_key(fingerprint, kind, dimensions, text) for text in texts]
+        found = [self._cache.get(key) for key in keys]
+        cached = [embedding is not None for embedding in found]
+        missing = {index: texts[index] for index, known in enumerate(cached) if not known}
+        limit = self.engine.info.max_tokens if reject_truncation else None
+        _require_short({index: embedding.token_count for index, embedding in enumerate(found) if embedding}, limit)
+        timings = Timings()
+        if missing:
+            made, timings = await self._make(missing, kind, dimensions, limit, wait_for_room=wait_for_room)
+            for index, embedding in zip(missing, made, strict=True):
+                found[index] = embedding
+                self._cache.put(keys[index], embedding)
+        embeddings = [embedding for embedding in found if embedding is not None]
+        return Encoded(
+            vectors=np.stack([embedding.row for embedding in embeddings]),
+            token_counts=[embedding.token_count for embedding in embeddings],
+            truncated=[embedding.truncated for embedding in embeddings],
+            cached=cached,
+            timings=timings,
         )
 
-    def _encode(self, texts: Sequence[str], dimensions: int, reject_truncation: bool) -> Encoded:
-        inputs = self.engine.tokenize(texts)
-        if reject_truncation:
-            self._require_short(inputs)
-        try:
-            vectors = self.space.finish(self.engine.forward(inputs), dimensions)
-        except UnusableVectorError as error:
-            self._log.error("unusable vector", engine=self.engine.info.name, inputs=len(texts))
-            raise InternalError from error
-        return Encoded(vectors, [item.count for item in inputs], [item.truncated for item in inputs])
+    def fingerprint(self, dimensions: int) -> str:
+        """Identity of the space of vectors of this length."""
+        if dimensions not in self._fingerprints:
+            self._fingerprints[dimensions] = self.space.fingerprint(dimensions)
+        return self._fingerprints[dimensions]
 
-    def _require_short(self, inputs: Sequence[Tokenized]) -> None:
-        for index, item in enumerate(inputs):
-            if item.truncated:
-                raise InvalidArgumentError(
-                    f"inputs[{index}]", f"has {item.count} tokens, the model reads {self.engine.info.max_tokens}"
-                )
+    async def count(self, texts: Sequence[str], kind: InputKind) -> list[Tokenized]:
+        """The tokens of texts, prefix and special tokens included."""
+        prefix = self.space.profile.prefixes[kind]
+        prefixed = [prefix + text for text in texts]
+        if sum(map(len, prefixed)) <= _SHORT_CHARACTERS:
+            return self.engine.tokenize(prefixed)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, self.engine.tokenize, prefixed)
+
+    async def _make(
+        self,
+        missing: Mapping[int, str],
+        kind: InputKind,
+        dimensions: int,
+        limit: int | None,
+        *,
+        wait_for_room: bool,
+    ) -> tuple[list[CachedEmbedding], Timings]:
+        with await self.batcher.admit(len(missing), wait=wait_for_room) as admission:
+            started = time.perf_counter()
+            texts = list(missing.values())
+            tokens = await self.count(texts, kind)
+            tokenized = time.perf_counter() - started
+            _require_short({index: item.count for index, item in zip(missing, tokens, strict=True)}, limit)
+            works = [Work((kind, text), item, kind) for text, item in zip(texts, tokens, strict=True)]
+            at = deadline.get()
+            ticket = await admission.answer(works, deadline=float("inf") if at is None else at)
+        vectors = self._finish(ticket, dimensions)
+        made = [
+            CachedEmbedding(row.astype("<f4", copy=False).tobytes(), item.count, item.truncated)
+            for row, item in zip(vectors, tokens, strict=True)
+        ]
+        return made, Timings(queue=ticket.queued, tokenize=tokenized, infer=ticket.inferred)
+
+    def _finish(self, ticket: Ticket, dimensions: int) -> Vectors:
+        try:
+            return self.space.finish(np.stack([row for row in ticket.rows if row is not None]), dimensions)
+        except UnusableVectorError as error:
+            self._log.error("unusable vector", engine=self.engine.info.name, inputs=len(ticket.rows))
+            raise InternalError from error
+
+
+def _require_short(counts: Mapping[int, int], limit: int | None) -> None:
+    for index, count in counts.items():
+        if limit is not None and count > limit:
+            raise InvalidArgumentError(f"inputs[{index}]", f"has {count} tokens, the model reads {limit}")

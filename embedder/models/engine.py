@@ -30,11 +30,11 @@ class Tokenized:
 class EngineInfo:
     """What an engine knows about itself once its model is in memory."""
 
-    #: "torch" or "mock".
+    #: "torch", "onnx" or "mock".
     name: str
     #: "cpu", "cuda" or "mps".
     device: str
-    #: Number format of the weights: "fp32".
+    #: Number format of the weights: "fp32", "bf16", "fp16" or "int8".
     precision: str
     #: Length of the vectors.
     dimension: int
@@ -42,10 +42,12 @@ class EngineInfo:
     max_tokens: int
     #: Bytes of weights in memory.
     weight_bytes: int
+    #: Padded tokens that go through the model together at best: more is not faster, only longer to wait for.
+    token_budget: int = 512
 
 
 class Engine(Protocol):
-    """A model in memory. Not safe for threads: its owner calls it from one thread at a time.
+    """A model in memory.
 
     Counting comes apart from running, so that a caller can refuse, sort and batch inputs by their length.
     """
@@ -56,9 +58,12 @@ class Engine(Protocol):
         ...
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokenized]:
-        """Count and cut texts, prefixes already in place. Any string is accepted."""
+        """Count and cut texts, prefixes already in place. Any string is accepted. Safe for threads."""
         ...
 
     def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
-        """Run the model on one or more inputs: shape [n, dimension], in input order, of any length (L2 norm)."""
+        """Run the model on one batch, padded to its longest: shape [n, dimension], in input order, of any L2 norm.
+
+        Not safe for threads: one at a time.
+        """
         ...

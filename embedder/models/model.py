@@ -1,19 +1,24 @@
-"""A model that is loaded when it is first needed, once, without holding anything else up."""
+"""A model that is loaded when it is first needed, once, without holding anything else up, and can be let go again."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
-from embedder.domain import InputKind, ModelState
-from embedder.models.encoder import Encoded, Encoder
+from embedder.domain import ModelState
+from embedder.models.encoder import Encoder
 from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
+from embedder.models.memory import release_memory
 from embedder.models.space import VectorSpace
 from servicekit.errors import TrimemError
+
+#: A batch that takes longer than this has hung: the largest that can be legally formed takes a small part of it.
+STALLED_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +31,80 @@ class Loaded:
     revision: str
 
 
-#: Makes a model. Raises ModelUnusableError or ModelUnreachableError.
+#: Makes a model. Raises ModelUnusableError, ModelUnreachableError or MemoryBudgetError.
 Loader = Callable[[], Loaded]
 
 
-class Model:
-    """One model, its thread and its state. Belongs to one event loop."""
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What is known of a model before it is loaded."""
 
-    def __init__(self, name: str, loader: Loader, turn: asyncio.Lock) -> None:
-        """`turn` is held while loading: torch and transformers keep global state that two loads would share."""
-        self.name = name
+    #: Its reference.
+    name: str
+    revision: str
+    dimension: int
+    engine: str
+    device: str
+
+
+class Equip(Protocol):
+    """Puts a queue, a worker and the rest around an engine; `on_health` hears of the worker's death and return."""
+
+    def __call__(self, loaded: Loaded, *, name: str, on_health: Callable[[bool], None]) -> Encoder:
+        """An encoder at work."""
+        ...
+
+
+class Model:
+    """One model and its state. Belongs to one event loop."""
+
+    def __init__(self, configured: Configured, loader: Loader, equip: Equip, loading: Executor) -> None:
+        """`loading` runs loaders, one at a time: torch and transformers keep global state that two would share."""
+        self.configured = configured
         self.state = ModelState.UNLOADED
         self.loaded: Loaded | None = None
+        #: Called without arguments when `healthy` may have changed.
+        self.on_health: Callable[[], None] = lambda: None
         self._loader = loader
-        self._turn = turn
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._equip = equip
+        self._executor = loading
         self._encoder: Encoder | None = None
         self._loading: asyncio.Task[Encoder] | None = None
+        self._unloading: asyncio.Task[None] | None = None
+        self._worker_alive = True
+        self._used = time.monotonic()
         self._log = structlog.get_logger("models")
+
+    @property
+    def name(self) -> str:
+        """The reference of the model."""
+        return self.configured.name
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What answers now, or None when the model is not in memory."""
+        return self._encoder
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls may be sent here. A model that waits to be loaded is healthy: the first call loads it."""
+        if self.state is ModelState.FAILED or not self._worker_alive:
+            return False
+        return self._encoder is None or self._encoder.batcher.busy_seconds < STALLED_SECONDS
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long nobody has asked for the model or waited for it."""
+        if self._encoder is not None and self._encoder.batcher.items:
+            self._used = time.monotonic()
+        return time.monotonic() - self._used
 
     async def ready(self) -> Encoder:
         """The encoder of the model, loading it when it is not in memory; all who wait share one load.
 
-        Raises ModelUnusableError or ModelUnreachableError; the next call tries again.
+        Raises what the loader raises; the next call tries again.
         """
+        self._used = time.monotonic()
         if self._encoder is not None:
             return self._encoder
         if self._loading is None:
@@ -58,42 +113,69 @@ class Model:
         # The load goes on when one of those who wait for it is cancelled.
         return await asyncio.shield(self._loading)
 
-    async def encode(
-        self, texts: Sequence[str], *, kind: InputKind, dimensions: int, reject_truncation: bool = False
-    ) -> Encoded:
-        """As Encoder.encode, loading the model first if need be."""
-        encoder = await self.ready()
-        return await encoder.encode(texts, kind=kind, dimensions=dimensions, reject_truncation=reject_truncation)
+    async def unload(self) -> None:
+        """Let the calls in flight finish, and free the memory. Does nothing when the model is not loaded."""
+        if self._loading is not None:
+            await asyncio.wait({self._loading})
+        if self._encoder is not None:
+            encoder, self._encoder, self.loaded = self._encoder, None, None
+            self.state = ModelState.UNLOADED
+            self._unloading = asyncio.create_task(self._free(encoder))
+        if self._unloading is not None:
+            await asyncio.shield(self._unloading)
 
     def close(self) -> None:
-        """Forget what waits for the thread. What runs in it cannot be interrupted, and is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Fail what waits. What runs cannot be interrupted, and is not waited for."""
+        if self._encoder is not None:
+            self._encoder.batcher.close()
 
     async def _load(self) -> Encoder:
+        if self._unloading is not None:  # two copies may not fit
+            await asyncio.shield(self._unloading)
         self.state = ModelState.LOADING
+        started = time.perf_counter()
         try:
-            async with self._turn:
-                started = time.perf_counter()
-                loop = asyncio.get_running_loop()
-                self.loaded = await loop.run_in_executor(self._thread, self._loader)
-        except TrimemError:
-            self.state = ModelState.FAILED
+            self.loaded = await asyncio.get_running_loop().run_in_executor(self._executor, self._loader)
+        except TrimemError as error:
+            self._failed()
+            self._log.warning("model not loaded", model=self.name, reason=error.reason, cause=error.message)
             raise
         except Exception as error:
-            self.state = ModelState.FAILED
+            self._failed()
             self._log.exception("model failed to load", model=self.name)
             raise ModelUnusableError(f"model {self.name!r}: cannot be loaded, the cause is in the log") from error
+        self._encoder = self._equip(self.loaded, name=self.name, on_health=self._worker_changed)
         self.state = ModelState.READY
-        space = self.loaded.space
+        self._worker_changed(True)
+        space, info = self.loaded.space, self.loaded.engine.info
         self._log.info(
             "model ready",
             model=self.name,
+            engine=info.name,
+            precision=info.precision,
             dimension=space.dimension,
             fingerprint=space.fingerprint(space.dimension),
+            weight_mb=round(info.weight_bytes / 2**20),
             seconds=round(time.perf_counter() - started, 2),
         )
-        self._encoder = Encoder(self.loaded.engine, space, self._thread)
         return self._encoder
+
+    async def _free(self, encoder: Encoder) -> None:
+        await encoder.batcher.drain()
+        del encoder
+        # The last references go with the tasks that have just been answered.
+        await asyncio.sleep(0)
+        await asyncio.to_thread(release_memory)
+        self._unloading = None
+        self._log.info("model unloaded", model=self.name)
+
+    def _failed(self) -> None:
+        self.state = ModelState.FAILED
+        self.on_health()
+
+    def _worker_changed(self, alive: bool) -> None:
+        self._worker_alive = alive
+        self.on_health()
 
     def _settle(self, loading: asyncio.Task[Encoder]) -> None:
         self._loading = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from embedder.models.errors import ModelUnusableError
+from embedder.models.pooling import require_pooling
 
 _HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -55,7 +56,7 @@ ModelReference: TypeAlias = HubModel | LocalModel | PackagedModel
 class ModelFiles:
     """A model on this machine."""
 
-    #: Holds `modules.json` and everything that it names.
+    #: Holds `modules.json` and everything that it names, or a transformer alone.
     directory: Path
     #: Commit of a hub model, else empty.
     revision: str = ""
@@ -78,10 +79,12 @@ def parse_reference(text: str) -> ModelReference:
     return HubModel(match["id"], match["revision"] or "")
 
 
-def resolve(reference: ModelReference, download: Callable[[HubModel], ModelFiles]) -> ModelFiles:
-    """Find the files of a model, or have `download` fetch them.
+def resolve(
+    reference: ModelReference, download: Callable[[HubModel], ModelFiles], *, pooling: str | None = None
+) -> ModelFiles:
+    """Find the files of a model, or have `download` fetch them. `pooling` is what the catalogue says about it.
 
-    Raises ModelUnusableError when there is no such model or it lacks the layout of sentence-transformers, and
+    Raises ModelUnusableError when there is no such model, or nothing or two things are known about how it pools, and
     what `download` raises.
     """
     match reference:
@@ -93,9 +96,7 @@ def resolve(reference: ModelReference, download: Callable[[HubModel], ModelFiles
                 raise ModelUnusableError(f"model {reference.name!r}: no such directory")
         case PackagedModel():
             files = ModelFiles(_package_directory(reference))
-    if not (files.directory / "modules.json").is_file():
-        # Without it sentence-transformers would guess a pooling, and be silently wrong for many models.
-        raise ModelUnusableError(f"model {reference.name!r}: not a sentence-transformers model, it has no modules.json")
+    require_pooling(files.directory, pooling, name=reference.name)
     return files
 
 

@@ -3,45 +3,70 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import structlog
 import torch
 from sentence_transformers import SentenceTransformer
 
-from embedder.models.batches import plan_batches
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.torch_loading import load_modules
+from embedder.models.torch_packing import pack_linears
 from embedder.models.torch_tokens import PrivateTokenizer
 
-#: Tokens that go through the model together. On a CPU more is slower, because less of it stays in the caches.
-_TOKEN_BUDGET = {"cpu": 2_048, "cuda": 32_768, "mps": 8_192}
+#: Tokens that go through the model together. On a CPU more is not faster (docs/adr/0006), only longer to wait for.
+_TOKEN_BUDGET = {"cpu": 512, "cuda": 32_768, "mps": 8_192}
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEngine:
-    """A sentence-transformers model in float32. Never runs code that comes with a model.
+    """A sentence-transformers model. Never runs code that comes with a model, unless its operator says so.
 
     Takes the tokens through the model's modules itself: `SentenceTransformer.encode` sorts by characters, batches by
     count of inputs, and has a cost for each call that is larger than that of one short text.
     """
 
-    def __init__(self, directory: Path, *, name: str, device: str) -> None:
-        """Load the model in `directory`. `name` is what errors call it; `device` may be "auto".
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str,
+        device: str,
+        precision: str = "auto",
+        threads: int = 0,
+        max_tokens: int | None = None,
+        pooling: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Load the model in `directory`. `name` is what errors call it; `device` and `precision` may be "auto".
+
+        `threads` is how many compute, 0 meaning one a core. `max_tokens` is how much the model reads at most, if its
+        files allow more or do not say; `pooling` how it pools if they do not say.
 
         Raises ModelUnusableError when the files do not make a whole model, or the machine lacks the device.
         """
+        if threads:
+            torch.set_num_threads(threads)  # of the whole process: models take turns
         device = _available(device, name)
-        transformer, modules = load_modules(directory, name=name)
-        self._tokenizer = PrivateTokenizer(transformer, name=name)
+        precision = _fitting(precision, device, name)
+        transformer, modules = load_modules(
+            directory, name=name, dtype=_DTYPES[precision], pooling=pooling, trust_remote_code=trust_remote_code
+        )
+        self._tokenizer = PrivateTokenizer(transformer, name=name, at_most=max_tokens)
         self._model = SentenceTransformer(modules=[*modules], device=device, local_files_only=True)
         self._model.eval()
+        weight_bytes = sum(parameter.nbytes for parameter in self._model.parameters())
+        if device == "cpu" and precision == "bf16":
+            pack_linears(self._model)
         self._device = device
         self._info = EngineInfo(
             name="torch",
             device=device,
-            precision="fp32",
+            precision=precision,
             dimension=self.forward(self.tokenize(["probe"])).shape[1],
             max_tokens=self._tokenizer.max_tokens,
-            weight_bytes=sum(parameter.nbytes for parameter in self._model.parameters()),
+            weight_bytes=weight_bytes,
+            token_budget=_TOKEN_BUDGET[device],
         )
 
     @property
@@ -54,17 +79,8 @@ class TorchEngine:
         return self._tokenizer(texts)
 
     def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
-        """Run the model: shape [n, dimension]."""
-        lengths = [len(item.ids) for item in inputs]
-        batches = plan_batches(lengths, token_budget=_TOKEN_BUDGET[self._device])
-        vectors = np.concatenate([self._run([inputs[index].ids for index in batch]) for batch in batches])
-        order = np.concatenate([np.array(batch) for batch in batches])
-        restored = np.empty_like(vectors)
-        restored[order] = vectors
-        return restored
-
-    def _run(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        features = self._tokenizer.pad(ids)
+        """Run the model on one batch: shape [n, dimension]."""
+        features = self._tokenizer.pad([item.ids for item in inputs])
         with torch.inference_mode():
             output = self._model({key: value.to(self._device) for key, value in features.items()})
             vectors: Vectors = output["sentence_embedding"].to("cpu", torch.float32).numpy()
@@ -78,3 +94,24 @@ def _available(device: str, name: str) -> str:
     if not present[device]:
         raise ModelUnusableError(f"model {name!r}: EMBEDDING_DEVICE={device}, but torch finds no such device here")
     return device
+
+
+def _fitting(precision: str, device: str, name: str) -> str:
+    """The number format for "auto": half precision where the hardware computes in it, else float32."""
+    if precision == "int8":
+        raise ModelUnusableError(f"model {name!r}: int8 runs with the onnx engine; set the engine to auto or onnx")
+    if precision != "auto":
+        if precision == "fp16" and device == "cpu":
+            structlog.get_logger("models").warning(
+                "fp16 on a CPU is several times slower than fp32: use auto, or bf16", model=name
+            )
+        return precision
+    if device == "cuda":
+        return "fp16"
+    return "bf16" if device == "cpu" and _native_bf16() else "fp32"
+
+
+def _native_bf16() -> bool:
+    """Whether this CPU multiplies bf16 numbers in hardware; where it does not, they are slower than fp32."""
+    has = torch.cpu.get_capabilities()
+    return any(has.get(instructions, False) for instructions in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -20,8 +20,8 @@ class PrivateTokenizer:
     has none, and cuts after counting.
     """
 
-    def __init__(self, transformer: Transformer, *, name: str) -> None:
-        """Copy. `name` is what errors call the model."""
+    def __init__(self, transformer: Transformer, *, name: str, at_most: int | None = None) -> None:
+        """Copy. `name` is what errors call the model; `at_most` is a limit beside those that its files know."""
         original = transformer.tokenizer
         if original is None or not original.is_fast:
             raise ModelUnusableError(f"model {name!r}: has no fast tokenizer (tokenizer.json)")
@@ -34,7 +34,11 @@ class PrivateTokenizer:
         self._pad_left = original.padding_side == "left"
         self._pad_id = original.pad_token_id or 0
         self._wants_types = "token_type_ids" in original.model_input_names
-        limits = (transformer.max_seq_length, getattr(transformer.model.config, "max_position_embeddings", None))
+        limits = (
+            at_most,
+            transformer.max_seq_length,
+            getattr(transformer.model.config, "max_position_embeddings", None),
+        )
         #: Tokens that the model reads of one input, special tokens included.
         self.max_tokens = min((limit for limit in limits if limit and 0 < limit < _NO_LIMIT), default=0)
         if self.max_tokens <= self._special:

@@ -1,19 +1,22 @@
 """A model from its first use to its vectors."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from embedder.domain import Domain, InputKind, ModelState
+from embedder.embedding import EmbedCommand, Embedding
 from embedder.models.catalogue import ModelProfile
 from embedder.models.errors import ModelUnreachableError, ModelUnusableError
-from embedder.models.from_settings import build_models
 from embedder.models.model import Loaded, Model
 from servicekit.errors import InternalError, InvalidArgumentError
-from tests.fixtures_embedder import PATIENCE, ScriptedEngine, loaded, model_of, models_of, settings
+from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, built, loaded, model_of, models_of, runtime
 
 DOCUMENT, QUERY = InputKind.DOCUMENT, InputKind.QUERY
 
@@ -111,10 +114,10 @@ async def test_a_fault_while_loading_is_reported_without_its_details() -> None:
     model.close()
 
 
-async def test_models_that_share_a_turn_load_one_after_the_other() -> None:
-    turn = asyncio.Lock()
+async def test_models_of_one_process_load_one_after_the_other() -> None:
+    shared = runtime()
     first, second = Gate(), Gate()
-    models = [Model("first", first, turn), Model("second", second, turn)]
+    models = [model_of(first, "first", shared=shared), model_of(second, "second", shared=shared)]
     tasks = [asyncio.create_task(model.ready()) for model in models]
     await begun(first.begun)
     assert not second.begun.is_set()
@@ -129,8 +132,8 @@ async def test_models_that_share_a_turn_load_one_after_the_other() -> None:
 async def test_inputs_get_the_prefix_of_their_kind() -> None:
     engine = ScriptedEngine()
     model = model_of(lambda: loaded(engine, ModelProfile({DOCUMENT: "doc: ", QUERY: "ask: "})))
-    await model.encode(["a"], kind=DOCUMENT, dimensions=4)
-    encoded = await model.encode(["b c"], kind=QUERY, dimensions=4)
+    await (await model.ready()).encode(["a"], kind=DOCUMENT, dimensions=4)
+    encoded = await (await model.ready()).encode(["b c"], kind=QUERY, dimensions=4)
     assert engine.texts == [["doc: a"], ["ask: b c"]]
     assert encoded.token_counts == [3]  # the prefix counts
     model.close()
@@ -138,8 +141,8 @@ async def test_inputs_get_the_prefix_of_their_kind() -> None:
 
 async def test_vectors_come_back_normalised_with_counts_in_input_order() -> None:
     model = model_of(lambda: loaded(ScriptedEngine(max_tokens=2)))
-    encoded = await model.encode(["a", "a b c"], kind=DOCUMENT, dimensions=4)
-    expected = np.array([[1, 2, 3, 4], [5, 6, 7, 8]]) / np.sqrt([[30], [174]])
+    encoded = await (await model.ready()).encode(["a", "a b c"], kind=DOCUMENT, dimensions=4)
+    expected = np.array([[1, 1, 1, 1], [2, 1, 1, 1]]) / np.sqrt([[4], [7]])
     np.testing.assert_allclose(encoded.vectors, expected, rtol=1e-6)
     assert (encoded.token_counts, encoded.truncated) == ([1, 3], [False, True])
     model.close()
@@ -149,7 +152,7 @@ async def test_a_long_input_is_refused_by_index_before_the_model_runs() -> None:
     engine = ScriptedEngine(max_tokens=2)
     model = model_of(lambda: loaded(engine))
     with pytest.raises(InvalidArgumentError, match=r"inputs\[1\]: has 3 tokens, the model reads 2"):
-        await model.encode(["a", "a b c"], kind=DOCUMENT, dimensions=4, reject_truncation=True)
+        await (await model.ready()).encode(["a", "a b c"], kind=DOCUMENT, dimensions=4, reject_truncation=True)
     assert not engine.busy.is_set()
     model.close()
 
@@ -158,37 +161,134 @@ async def test_a_vector_without_direction_is_our_fault_and_says_nothing_more() -
     engine = ScriptedEngine(answer=lambda n: np.zeros((n, 4), dtype=np.float32))
     model = model_of(lambda: loaded(engine))
     with pytest.raises(InternalError) as caught:
-        await model.encode(["a"], kind=DOCUMENT, dimensions=4)
+        await (await model.ready()).encode(["a"], kind=DOCUMENT, dimensions=4)
     assert caught.value.message == "internal error"
     model.close()
 
 
 async def test_work_of_a_caller_who_left_is_dropped_before_it_costs() -> None:
     engine = ScriptedEngine()
-    engine.go.clear()
     model = model_of(lambda: loaded(engine))
-    running = asyncio.create_task(model.encode(["first"], kind=DOCUMENT, dimensions=4))
+    encoder = await model.ready()
+    engine.go.clear()
+    running = asyncio.create_task(encoder.encode(["a"], kind=DOCUMENT, dimensions=4))
     await begun(engine.busy)
-    leaving = asyncio.create_task(model.encode(["second"], kind=DOCUMENT, dimensions=4))
-    staying = asyncio.create_task(model.encode(["third"], kind=DOCUMENT, dimensions=4))
-    await asyncio.sleep(0)  # both are in the queue of the thread
-    await asyncio.sleep(0)
+    leaving = asyncio.create_task(encoder.encode(["a b"], kind=DOCUMENT, dimensions=4))
+    staying = asyncio.create_task(encoder.encode(["a b c"], kind=DOCUMENT, dimensions=4))
+    async with asyncio.timeout(PATIENCE):
+        while encoder.batcher.waiting_tokens < 5:
+            await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.wait([leaving])
     engine.go.set()
     await asyncio.gather(running, staying)
-    assert engine.texts == [["first"], ["third"]]
+    assert engine.batches == [[1], [3]]
     model.close()
 
 
+async def test_a_repeated_input_comes_from_the_cache_and_says_so() -> None:
+    engine = ScriptedEngine()
+    model = model_of(lambda: loaded(engine), shared=runtime(cache_entries=10))
+    encoder = await model.ready()
+    first = await encoder.encode(["a", "a b"], kind=DOCUMENT, dimensions=4)
+    again = await encoder.encode(["a b", "a b c"], kind=DOCUMENT, dimensions=4)
+    other = await encoder.encode(["a b"], kind=QUERY, dimensions=4)
+    assert [first.cached, again.cached, other.cached] == [[False, False], [True, False], [False]]
+    np.testing.assert_array_equal(again.vectors[0], first.vectors[1])
+    assert (again.token_counts, again.truncated) == ([2, 3], [False, False])
+    assert (again.timings.infer > 0, engine.batches[1:]) == (True, [[3], [2]])
+    model.close()
+
+
+async def test_an_unloaded_model_is_freed_and_loaded_again_by_the_next_call() -> None:
+    engines: list[ScriptedEngine] = []
+    freed = threading.Event()
+
+    def load() -> Loaded:
+        engine = ScriptedEngine()
+        if not engines:
+            weakref.finalize(engine, freed.set)
+        engines.append(engine)
+        return loaded(engine)
+
+    model = model_of(load)
+    await (await model.ready()).encode(["a"], kind=DOCUMENT, dimensions=4)
+    engines[0] = ScriptedEngine()  # the test itself lets go of it
+    await model.unload()
+    assert (state_of(model), model.encoder, model.loaded) == (ModelState.UNLOADED, None, None)
+    gc.collect()
+    assert freed.is_set()
+    await (await model.ready()).encode(["a"], kind=DOCUMENT, dimensions=4)
+    assert (state_of(model), len(engines)) == (ModelState.READY, 2)
+    model.close()
+
+
+async def test_unloading_waits_for_the_calls_in_flight() -> None:
+    engine = ScriptedEngine()
+    model = model_of(lambda: loaded(engine))
+    encoder = await model.ready()
+    engine.go.clear()
+    running = asyncio.create_task(encoder.encode(["a"], kind=DOCUMENT, dimensions=4))
+    await begun(engine.busy)
+    unloading = asyncio.create_task(model.unload())
+    await asyncio.sleep(0)
+    assert not unloading.done()
+    engine.go.set()
+    assert (await running).token_counts == [1]
+    await unloading
+    assert state_of(model) is ModelState.UNLOADED
+
+
+async def test_a_call_that_comes_while_a_model_is_unloaded_loads_it_again() -> None:
+    engine = ScriptedEngine()
+    model = model_of(lambda: loaded(engine))
+    embedding = Embedding(models_of(model, model), Records())
+    await embedding.embed(EmbedCommand(["a"]))
+    calls = [asyncio.create_task(embedding.embed(EmbedCommand([f"a {'b ' * n}"]))) for n in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.gather(model.unload(), *calls)
+    assert (await embedding.embed(EmbedCommand(["a"]))).token_count(0) == 1
+    model.close()
+
+
+async def test_a_worker_that_died_makes_the_model_unhealthy_until_it_is_back() -> None:
+    engine = ScriptedEngine()
+    model = model_of(lambda: loaded(engine))
+    seen: list[bool] = []
+    encoder = await model.ready()
+    model.on_health = lambda: seen.append(model.healthy)
+
+    def die(_count: int) -> np.ndarray[Any, Any]:
+        engine.answer = None
+        raise SystemExit
+
+    engine.answer = die
+    with pytest.raises(InternalError):
+        await encoder.encode(["a"], kind=DOCUMENT, dimensions=4)
+    await encoder.encode(["a"], kind=DOCUMENT, dimensions=4)
+    assert seen == [False, True]
+    model.close()
+
+
+async def test_a_failed_load_is_unhealthy_and_waiting_to_be_loaded_is_not() -> None:
+    def load() -> Loaded:
+        raise ModelUnusableError("broken")
+
+    model = model_of(load)
+    assert model.healthy
+    with pytest.raises(ModelUnusableError):
+        await model.ready()
+    assert not model.healthy
+
+
 def test_domains_with_equal_references_share_one_model() -> None:
-    models = build_models(settings())
+    models = built()
     assert models[Domain.TEXT] is models[Domain.CODE]
     models.close()
 
 
 def test_domains_with_other_references_do_not() -> None:
-    models = build_models(settings(embedding_mode="mock", code_embedding_model="owner/code@v2"))
+    models = built(embedding_mode="mock", code_embedding_model="owner/code@v2")
     assert models[Domain.TEXT] is not models[Domain.CODE]
     description = models.describe(Domain.CODE)
     assert (description.name, description.revision) == ("owner/code", "v2")

@@ -104,3 +104,13 @@ def test_hub_models_are_fetched_at_their_revision() -> None:
 def test_an_unreachable_hub_is_worth_a_retry() -> None:
     assert ModelUnreachableError("no").retry_after
     assert ModelUnusableError("no").retry_after is None
+
+
+def test_a_directory_without_modules_is_a_model_once_it_is_known_how_it_pools(tmp_path: Path) -> None:
+    assert resolve(LocalModel(str(tmp_path)), no_download, pooling="cls").directory == tmp_path
+
+
+def test_two_ways_to_pool_are_one_too_many() -> None:
+    assert resolve(parse_reference(PACKAGE), no_download, pooling="mean").directory == MINILM
+    with pytest.raises(ModelUnusableError, match=r"pools by cls, its 1_Pooling/config\.json says mean"):
+        resolve(parse_reference(PACKAGE), no_download, pooling="cls")

@@ -9,6 +9,7 @@ import pytest
 
 from embedder.domain import InputKind
 from embedder.models.catalogue import ModelProfile
+from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
 from embedder.models.space import UnusableVectorError, VectorSpace
 from tests.fixtures_embedder import MINILM, rewrite
@@ -67,6 +68,75 @@ def test_a_module_more_decides_except_normalisation_which_is_always_done(directo
     dense = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
     (directory / "modules.json").write_text(json.dumps([*modules[:2], dense]))
     assert content_digest(directory) != before
+
+
+def test_the_packaged_model_keeps_the_digest_that_databases_carry() -> None:
+    assert content_digest(MINILM) == "c084e48ec9ba83a4da8ba9f9404f2c1896239d34951a31b74dd3fcd7f8368220"
+
+
+def test_how_a_model_without_modules_pools_decides_as_if_its_files_said_it(directory: Path) -> None:
+    said = content_digest(directory)
+    (directory / "modules.json").unlink()
+    shutil.rmtree(directory / "1_Pooling")
+    assert content_digest(directory, pooling="mean") == said
+    assert content_digest(directory, pooling="cls") != said
+
+
+def with_onnx(directory: Path) -> Path:
+    (directory / "onnx").mkdir()
+    (directory / "onnx" / "model.onnx").write_text("graph")
+    (directory / "onnx" / "model.onnx_data").write_text("weights")
+    return directory
+
+
+def test_what_an_export_was_compared_with_is_what_it_is(directory: Path) -> None:
+    (directory / "trimem.json").write_text(json.dumps({"content": "ab" * 32}))
+    assert content_digest(directory) == "ab" * 32
+    assert content_digest(directory, engine="onnx") == "ab" * 32
+
+
+@pytest.mark.parametrize("content", [None, "", "ab", "AB" * 32, 5])
+def test_an_export_without_a_digest_is_refused(directory: Path, content: object) -> None:
+    (directory / "trimem.json").write_text(json.dumps({"content": content}))
+    with pytest.raises(ModelUnusableError, match=r"trimem\.json"):
+        content_digest(directory)
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_without_weights_for_torch_the_onnx_file_and_its_data_decide_and_no_int8_variant(
+    directory: Path, engine: str
+) -> None:
+    with_onnx(directory)
+    (directory / "model.safetensors").unlink()
+    digests = [content_digest(directory, engine=engine)]
+    (directory / "onnx" / "model_quantized.onnx").write_text("rounded")
+    assert content_digest(directory, engine=engine) == digests[0]
+    for name in ("onnx/model.onnx", "onnx/model.onnx_data", "tokenizer.json"):
+        (directory / name).write_text("other")
+        digests.append(content_digest(directory, engine=engine))
+    assert len(set(digests)) == len(digests)
+
+
+def test_what_onnxruntime_runs_is_known_by_its_own_weights_whatever_lies_next_to_them(directory: Path) -> None:
+    both = content_digest(with_onnx(directory), engine="onnx")
+    assert both != content_digest(directory, engine="torch")
+    (directory / "model.safetensors").unlink()
+    assert content_digest(directory, engine="onnx") == both
+
+
+def test_the_onnx_file_that_the_catalogue_names_is_the_one_that_decides(directory: Path) -> None:
+    default = content_digest(with_onnx(directory), engine="onnx")
+    (directory / "onnx" / "other.onnx").write_text("another graph")
+    assert content_digest(directory, engine="onnx", onnx_file="onnx/other.onnx") != default
+
+
+def test_a_model_without_weights_has_no_identity(directory: Path) -> None:
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(ModelUnusableError, match="no weights"):
+        content_digest(directory)
+    (directory / "model_quantized.onnx").write_text("rounded")
+    with pytest.raises(ModelUnusableError, match="no weights in full precision"):
+        content_digest(directory)
 
 
 def test_each_part_of_a_space_has_its_say_in_the_fingerprint() -> None:

@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -188,6 +189,152 @@ class EmbedResponse(_message.Message):
 Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
 
 @_typing.final
+class EmbedStreamRequest(_message.Message):
+    """Request of EmbeddingService.EmbedStream: one input."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    REJECT_TRUNCATION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Chosen by the client and given back with the answer. May be empty, and need not be unique. At most 256 bytes."""
+    input: _builtins.str
+    """Text to embed, under the rules of EmbedRequest.inputs."""
+    domain: Global___Domain.ValueType
+    """Which model. Default: TEXT."""
+    kind: Global___InputKind.ValueType
+    """What the input is used for. Default: DOCUMENT."""
+    dimensions: _builtins.int
+    """Length of the vectors to return, as in EmbedRequest."""
+    reject_truncation: _builtins.bool
+    """When true, an input with more tokens than the model reads gets an error; when false (default) its end is cut off."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        input: _builtins.str = ...,
+        domain: Global___Domain.ValueType = ...,
+        kind: Global___InputKind.ValueType = ...,
+        dimensions: _builtins.int = ...,
+        reject_truncation: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "domain", b"domain", "id", b"id", "input", b"input", "kind", b"kind", "reject_truncation", b"reject_truncation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedStreamRequest: _TypeAlias = EmbedStreamRequest  # noqa: Y015
+
+@_typing.final
+class EmbedStreamResponse(_message.Message):
+    """Response of EmbeddingService.EmbedStream: what became of one input."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`EmbedStreamRequest.id`."""
+    @_builtins.property
+    def embedding(self) -> Global___Embedding:
+        """What the models made of the input."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is no embedding: the code and the details that Embed would have failed with."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]:
+        """The models that were used, as in EmbedResponse. Set on the first response with an embedding of each domain, and
+        again when a model, or the length asked for, has changed since.
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        embedding: Global___Embedding | None = ...,
+        error: _status_pb2.Status | None = ...,
+        models: _abc.Iterable[Global___ModelInfo] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "id", b"id", "models", b"models", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["embedding", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___EmbedStreamResponse: _TypeAlias = EmbedStreamResponse  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """Request of EmbeddingService.CountTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUTS_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    domain: Global___Domain.ValueType
+    """Whose tokens: TEXT (default) or CODE, never HYBRID."""
+    kind: Global___InputKind.ValueType
+    """What the inputs would be used for: it decides the prefix, which is counted, too. Default: DOCUMENT."""
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts to count, under the rules of EmbedRequest.inputs."""
+
+    def __init__(
+        self,
+        *,
+        inputs: _abc.Iterable[_builtins.str] | None = ...,
+        domain: Global___Domain.ValueType = ...,
+        kind: Global___InputKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "inputs", b"inputs", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """Response of EmbeddingService.CountTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_COUNTS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    max_tokens: _builtins.int
+    """Tokens that the model reads of one input; what is beyond is cut off by Embed."""
+    @_builtins.property
+    def token_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tokens of each input, in input order: special tokens and prefix included, before truncation."""
+
+    def __init__(
+        self,
+        *,
+        token_counts: _abc.Iterable[_builtins.int] | None = ...,
+        max_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_tokens", b"max_tokens", "token_counts", b"token_counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
 class Embedding(_message.Message):
     """Embedding is what the models made of one input."""
 
@@ -205,7 +352,7 @@ class Embedding(_message.Message):
     truncated: _builtins.bool
     """True when a model read only the beginning of the input."""
     cached: _builtins.bool
-    """True when no model ran for this input, because its embedding was still in memory."""
+    """True when no model ran for this input, because its embedding was still in memory. With HYBRID, when neither ran."""
     @_builtins.property
     def text(self) -> Global___Vector:
         """Vector of the TEXT model. Set when the domain was TEXT or HYBRID."""
@@ -290,7 +437,7 @@ class ModelInfo(_message.Message):
     precision: _builtins.str
     """Number format of the weights in memory: "fp32", "bf16", "fp16", "int8". Empty until the model is loaded."""
     engine: _builtins.str
-    """What runs the model: "torch" or "mock"."""
+    """What runs the model: "torch", "onnx" or "mock"."""
     device: _builtins.str
     """Where it runs: "cpu", "cuda", "mps"."""
     state: Global___ModelState.ValueType

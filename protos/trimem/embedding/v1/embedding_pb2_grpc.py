@@ -31,7 +31,16 @@ class EmbeddingServiceStub(object):
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     def __init__(self, channel):
@@ -44,6 +53,16 @@ class EmbeddingServiceStub(object):
                 '/trimem.embedding.v1.EmbeddingService/Embed',
                 request_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.EmbedStream = channel.stream_stream(
+                '/trimem.embedding.v1.EmbeddingService/EmbedStream',
+                request_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+                response_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/trimem.embedding.v1.EmbeddingService/CountTokens',
+                request_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensResponse.FromString,
                 _registered_method=True)
         self.ComputeSimilarity = channel.unary_unary(
                 '/trimem.embedding.v1.EmbeddingService/ComputeSimilarity',
@@ -63,7 +82,16 @@ class EmbeddingServiceServicer(object):
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     def Embed(self, request, context):
@@ -72,6 +100,26 @@ class EmbeddingServiceServicer(object):
         Fails with INVALID_ARGUMENT, naming the index, for an empty or blank input; with INVALID_ARGUMENT for
         `dimensions` that the model cannot give, or for a too long input when `reject_truncation` is set. The whole
         call fails or succeeds: there are no partial answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EmbedStream(self, request_iterator, context):
+        """EmbedStream embeds inputs as they come and answers in the order of the requests, one response for each.
+
+        A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
+        bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
+        is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
+
+        Fails with INVALID_ARGUMENT for the inputs that Embed refuses, and when `domain` is HYBRID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +152,16 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     request_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedRequest.FromString,
                     response_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedResponse.SerializeToString,
             ),
+            'EmbedStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.EmbedStream,
+                    request_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamRequest.FromString,
+                    response_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensRequest.FromString,
+                    response_serializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensResponse.SerializeToString,
+            ),
             'ComputeSimilarity': grpc.unary_unary_rpc_method_handler(
                     servicer.ComputeSimilarity,
                     request_deserializer=trimem_dot_embedding_dot_v1_dot_embedding__pb2.ComputeSimilarityRequest.FromString,
@@ -128,7 +186,16 @@ class EmbeddingService(object):
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     @staticmethod
@@ -148,6 +215,60 @@ class EmbeddingService(object):
             '/trimem.embedding.v1.EmbeddingService/Embed',
             trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
             trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trimem.embedding.v1.EmbeddingService/EmbedStream',
+            trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+            trimem_dot_embedding_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimem.embedding.v1.EmbeddingService/CountTokens',
+            trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensRequest.SerializeToString,
+            trimem_dot_embedding_dot_v1_dot_embedding__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

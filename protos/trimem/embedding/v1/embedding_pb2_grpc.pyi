@@ -36,7 +36,16 @@ class EmbeddingServiceStub:
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     @_typing.overload
@@ -49,6 +58,18 @@ class EmbeddingServiceStub:
     Fails with INVALID_ARGUMENT, naming the index, for an empty or blank input; with INVALID_ARGUMENT for
     `dimensions` that the model cannot give, or for a too long input when `reject_truncation` is set. The whole
     call fails or succeeds: there are no partial answers.
+    """
+    EmbedStream: _grpc.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]
+    """EmbedStream embeds inputs as they come and answers in the order of the requests, one response for each.
+
+    A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
+    bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
+    is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.CountTokensRequest, _embedding_pb2.CountTokensResponse]
+    """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
+
+    Fails with INVALID_ARGUMENT for the inputs that Embed refuses, and when `domain` is HYBRID.
     """
     ComputeSimilarity: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.ComputeSimilarityRequest, _embedding_pb2.ComputeSimilarityResponse]
     """ComputeSimilarity compares two inputs, each a text or a vector.
@@ -69,7 +90,16 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -79,6 +109,18 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     Fails with INVALID_ARGUMENT, naming the index, for an empty or blank input; with INVALID_ARGUMENT for
     `dimensions` that the model cannot give, or for a too long input when `reject_truncation` is set. The whole
     call fails or succeeds: there are no partial answers.
+    """
+    EmbedStream: _aio.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]  # type: ignore[assignment]
+    """EmbedStream embeds inputs as they come and answers in the order of the requests, one response for each.
+
+    A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
+    bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
+    is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_embedding_pb2.CountTokensRequest, _embedding_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
+
+    Fails with INVALID_ARGUMENT for the inputs that Embed refuses, and when `domain` is HYBRID.
     """
     ComputeSimilarity: _aio.UnaryUnaryMultiCallable[_embedding_pb2.ComputeSimilarityRequest, _embedding_pb2.ComputeSimilarityResponse]  # type: ignore[assignment]
     """ComputeSimilarity compares two inputs, each a text or a vector.
@@ -98,7 +140,16 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE, reason
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
-    the model answered. Every error carries google.rpc.ErrorInfo with domain "trimem".
+    the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
+    error carries google.rpc.ErrorInfo with domain "trimem".
+
+    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
+    are left out.
+
+    Health is reported for this service, and for the model of each domain under the names
+    `trimem.embedding.v1.EmbeddingService/TEXT` and `trimem.embedding.v1.EmbeddingService/CODE`.
     """
 
     @_abc_1.abstractmethod
@@ -112,6 +163,30 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
         Fails with INVALID_ARGUMENT, naming the index, for an empty or blank input; with INVALID_ARGUMENT for
         `dimensions` that the model cannot give, or for a too long input when `reject_truncation` is set. The whole
         call fails or succeeds: there are no partial answers.
+        """
+
+    @_abc_1.abstractmethod
+    def EmbedStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_embedding_pb2.EmbedStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_embedding_pb2.EmbedStreamResponse], _abc.AsyncIterator[_embedding_pb2.EmbedStreamResponse]]:
+        """EmbedStream embeds inputs as they come and answers in the order of the requests, one response for each.
+
+        A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
+        bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
+        is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _embedding_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedding_pb2.CountTokensResponse, _abc.Awaitable[_embedding_pb2.CountTokensResponse]]:
+        """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
+
+        Fails with INVALID_ARGUMENT for the inputs that Embed refuses, and when `domain` is HYBRID.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,50 @@
+"""ModelAdminService: loading, unloading and swapping models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from embedder.messages import model_domain_of, model_info
+from embedder.models.registry import Models
+from trimem.embedding.v1 import model_admin_pb2 as pb
+from trimem.embedding.v1 import model_admin_pb2_grpc as rpc
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelAdminServicer(rpc.ModelAdminServiceServicer):
+    """The gRPC face for operators."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def LoadModel(self, request: pb.LoadModelRequest, _context: Context) -> pb.LoadModelResponse:
+        """Read a model into memory."""
+        domain = model_domain_of(request.domain)
+        await self._models[domain].ready()
+        return pb.LoadModelResponse(model=model_info(self._models.describe(domain)))
+
+    async def UnloadModel(self, request: pb.UnloadModelRequest, _context: Context) -> pb.UnloadModelResponse:
+        """Free a model's memory."""
+        domain = model_domain_of(request.domain)
+        await self._models[domain].unload()
+        return pb.UnloadModelResponse(model=model_info(self._models.describe(domain)))
+
+    async def SwapModel(self, request: pb.SwapModelRequest, _context: Context) -> pb.SwapModelResponse:
+        """Exchange a model."""
+        swapped = await self._models.swap(
+            model_domain_of(request.domain),
+            name=request.name,
+            engine=request.engine,
+            precision=request.precision,
+            allow_space_change=request.allow_space_change,
+            dry_run=request.dry_run,
+        )
+        return pb.SwapModelResponse(
+            previous=model_info(swapped.previous),
+            current=model_info(swapped.current),
+            space_changed=swapped.space_changed,
+        )

@@ -1,0 +1,296 @@
+"""Brings inputs of all calls together into batches for one model.
+
+Knows neither a transport nor a model: it gets a function that runs a batch, and calls it in a thread of its own.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from embedder.models.engine import Tokenized, Vectors
+from embedder.turns import Turns
+from embedder.waiting import Entry, Ticket, Waiting, Work
+from servicekit.errors import DeadlineExceededError, InternalError, ResourceExhaustedError, UnavailableError
+
+#: A worker that dies again within this time is restarted later each time, up to this much.
+_SETTLED_SECONDS = 60.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 10.0
+
+
+class QueueFullError(ResourceExhaustedError):
+    """More work waits than the queue takes."""
+
+    reason = "QUEUE_FULL"
+
+
+class BatcherClosedError(UnavailableError):
+    """The batcher takes no more work, because its model is being unloaded or exchanged."""
+
+    reason = "MODEL_UNLOADING"
+
+
+class BatchObserver(Protocol):
+    """Hears of the batches that were run."""
+
+    def batch_ran(self, model: str, *, inputs: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """A batch was answered. Called in the thread of the worker."""
+
+
+class Batcher:
+    """A queue, the worker that empties it, and what happens when either fails. Belongs to one event loop.
+
+    There is no fixed delay: a batch is formed of what waits at the moment when the worker is free, so batches grow with
+    the load by themselves.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Tokenized]], Vectors],
+        *,
+        name: str,
+        token_budget: int,
+        max_items: int,
+        max_tokens: int,
+        turns: Turns,
+        observer: BatchObserver,
+        on_health: Callable[[bool], None] = lambda _healthy: None,
+    ) -> None:
+        """`run` gets one batch and answers with a row for each member.
+
+        `token_budget` bounds a batch: its size times its longest member. `max_items` and `max_tokens` bound what may
+        wait. Workers that share `turns` run one at a time. `on_health` hears in the event loop of the death (False) and
+        the return (True) of the worker.
+        """
+        self._run = run
+        self._name = name
+        self._max_items = max_items
+        self._max_tokens = max_tokens
+        self._turns = turns
+        self._observer = observer
+        self._on_health = on_health
+        self._waiting = Waiting(token_budget)
+        self._wake = threading.Condition()  # guards `_waiting` and `_closed`
+        self._closed = False
+        self._items = 0
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tokens_per_second = 1_000.0
+        #: What the worker has in its hands.
+        self._running: list[Entry] = []
+        self._running_since: float | None = None
+        self._deaths = 0
+        self._born = 0.0
+        self._log = structlog.get_logger("batcher")
+        self._start_worker()
+
+    @property
+    def items(self) -> int:
+        """Inputs that were admitted and are not answered."""
+        return self._items
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that wait for the worker."""
+        return self._waiting.tokens
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the batch that is being run has been run; 0 when none is."""
+        since = self._running_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def admit(self, count: int, *, wait: bool) -> "Admission":
+        """Room for `count` inputs. When there is none, wait for it or raise QueueFullError.
+
+        A call that is larger than the whole queue is let in when nothing else waits. Raises BatcherClosedError.
+        """
+        while not self._closed and self._items and self._is_full(count):
+            if not wait:
+                raise self._full()
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise BatcherClosedError("the model is being unloaded or exchanged", retry_after=0.1)
+        self._items += count
+        self._idle.clear()
+        return Admission(self, count)
+
+    async def drain(self) -> None:
+        """Take no more, wait until all that was admitted is answered, and let the worker end."""
+        self._close()
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Take no more, and fail what waits. What runs cannot be interrupted, and is not waited for."""
+        self._close()
+        with self._wake:
+            abandoned = self._waiting.clear()
+        self._fail(abandoned, BatcherClosedError("the model was unloaded"))
+
+    def _close(self) -> None:
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._room.set()
+
+    def _is_full(self, count: int) -> bool:
+        return self._items + count > self._max_items or self._waiting.tokens >= self._max_tokens
+
+    def _full(self) -> QueueFullError:
+        delay = min(30.0, max(0.1, self._waiting.tokens / self._tokens_per_second / 2))
+        return QueueFullError(
+            f"{self._items} inputs with {self._waiting.tokens} tokens wait for the model already", retry_after=delay
+        )
+
+    def _release(self, count: int) -> None:
+        self._items -= count
+        self._room.set()
+        if not self._items:
+            self._idle.set()
+
+    async def _answer(self, ticket: Ticket) -> Ticket:
+        """Queue the work of a ticket and wait until it is done."""
+        future = ticket.done = self._loop.create_future()
+        with self._wake:
+            self._waiting.add(ticket)
+            self._wake.notify()
+        try:
+            await future
+        except BaseException:
+            # Cancelled, or one of its inputs failed: nobody wants the others any more.
+            with self._wake:
+                self._waiting.withdraw(ticket)
+            raise
+        return ticket
+
+    # What follows runs in the worker's thread, but for what it hands to the event loop.
+
+    def _start_worker(self) -> None:
+        self._born = time.monotonic()
+        threading.Thread(target=self._live, name=f"batcher {self._name}", daemon=True).start()
+
+    def _live(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # whatever ended it: somebody must hear of it
+            self._tell(self._bury, error)
+
+    def _work(self) -> None:
+        while self._await_work():
+            with self._turns:
+                # Formed only now: what has come while another model had its turn goes along.
+                with self._wake:
+                    batch, expired = self._waiting.take(time.monotonic())
+                    self._running = list(batch)
+                if expired:
+                    self._tell(self._expire, expired)
+                if batch:
+                    self._run_batch(batch)
+
+    def _await_work(self) -> bool:
+        with self._wake:
+            self._wake.wait_for(lambda: self._closed or self._waiting)
+            return bool(self._waiting)
+
+    def _run_batch(self, batch: Sequence[Entry]) -> None:
+        started = self._running_since = time.monotonic()
+        try:
+            rows = self._run([entry.tokens for entry in batch])
+        except Exception as error:
+            self._isolate(batch, error)
+        else:
+            self._finished(batch, rows, started)
+        finally:
+            self._running_since = None
+
+    def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
+        """One bad input must not fail those that happened to be beside it."""
+        if len(batch) == 1:
+            self._log.error("input failed", model=self._name, tokens=batch[0].length, exc_info=error)
+            self._running.remove(batch[0])
+            self._tell(self._fail, batch, InternalError())
+            return
+        self._log.warning("batch failed, running its inputs one by one", model=self._name, inputs=len(batch))
+        for entry in batch:
+            self._run_batch([entry])
+
+    def _finished(self, batch: Sequence[Entry], rows: Vectors, started: float) -> None:
+        seconds = time.monotonic() - started
+        tokens = sum(entry.length for entry in batch)
+        padded = len(batch) * max(entry.length for entry in batch)
+        self._tokens_per_second += 0.2 * (tokens / max(seconds, 1e-6) - self._tokens_per_second)
+        self._running = [entry for entry in self._running if entry not in batch]
+        self._tell(self._deliver, batch, rows, started, seconds)
+        self._observer.batch_ran(self._name, inputs=len(batch), tokens=tokens, padded_tokens=padded, seconds=seconds)
+
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            if not self._loop.is_closed():  # at the end of the process nobody waits any more
+                raise
+
+    # In the event loop again.
+
+    def _deliver(self, batch: Sequence[Entry], rows: Vectors, started: float, seconds: float) -> None:
+        for entry, row in zip(batch, rows, strict=True):
+            for ticket, place in self._settle(entry):
+                ticket.answer(place, row, queued=started - ticket.arrived, inferred=seconds)
+
+    def _fail(self, batch: Sequence[Entry], error: Exception) -> None:
+        for entry in batch:
+            for ticket, _ in self._settle(entry):
+                ticket.fail(error)
+
+    def _expire(self, expired: Sequence[Entry]) -> None:
+        self._fail(expired, DeadlineExceededError("the deadline passed while an input waited for the model"))
+
+    def _settle(self, entry: Entry) -> Sequence[tuple[Ticket, int]]:
+        with self._wake:  # from here on an equal input is a new one
+            return self._waiting.settle(entry)
+
+    def _bury(self, error: BaseException) -> None:
+        """Fail what the worker had in its hands, and put another in its place."""
+        self._log.error("worker died", model=self._name, inputs=len(self._running), exc_info=error)
+        self._fail(self._running, InternalError())
+        self._running, self._running_since = [], None
+        self._deaths = 0 if time.monotonic() - self._born > _SETTLED_SECONDS else self._deaths + 1
+        self._on_health(False)
+        self._loop.call_later(min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._deaths), self._revive)
+
+    def _revive(self) -> None:
+        self._start_worker()
+        self._log.info("worker restarted", model=self._name)
+        self._on_health(True)
+
+
+class Admission:
+    """The right to have some inputs answered; ends with the block that it is used in."""
+
+    def __init__(self, batcher: Batcher, count: int) -> None:
+        self._batcher = batcher
+        self._count = count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._batcher._release(self._count)  # the other half of `admit`
+
+    async def answer(self, works: Sequence[Work], *, deadline: float = float("inf")) -> Ticket:
+        """Have the inputs run, and wait for them. Equal inputs that wait or run already are not run again.
+
+        `deadline` is a time of `time.monotonic()`: work that has not begun by then is dropped.
+        Raises DeadlineExceededError then, and InternalError when an input fails. Whoever is cancelled takes their
+        inputs with them.
+        """
+        return await self._batcher._answer(Ticket(works, deadline))

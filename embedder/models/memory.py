@@ -1,0 +1,127 @@
+"""How much memory this process has, how much it may have, and refusing models that would not fit."""
+
+import ctypes
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from servicekit.errors import ResourceExhaustedError
+
+#: Part of the control group's limit that we plan with. The kernel counts buffers and page tables that RSS does not
+#: show, and beyond the limit it kills.
+_SHARE_OF_LIMIT = 0.9
+
+#: Version 1 of control groups says "no limit" with the largest multiple of a page; nobody has 4 EiB.
+_NO_LIMIT = 2**62
+
+
+class MemoryBudgetError(ResourceExhaustedError):
+    """Loading a model would take more memory than we may have. What is loaded goes on."""
+
+    reason = "MEMORY_BUDGET"
+
+
+class MemoryWatch:
+    """Measures this process and finds the limit of its control group."""
+
+    def __init__(self, *, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> None:
+        """`proc` and `cgroups` are where the kernel shows its files."""
+        self._process = psutil.Process()
+        self._proc = proc
+        self._cgroups = cgroups
+
+    def rss(self) -> int:
+        """Bytes of this process that are in memory, shared libraries included."""
+        resident: int = self._process.memory_info().rss
+        return resident
+
+    def limit(self) -> int | None:
+        """The least limit in bytes of the control groups that we are in, or None: without one, or not on Linux."""
+        found = [limit for path in self._limit_files() if (limit := _read_limit(path)) is not None]
+        return min(found, default=None)
+
+    def _limit_files(self) -> Iterator[Path]:
+        """Where limits may be, for versions 1 and 2 of control groups. A limit holds for all groups below it."""
+        try:
+            lines = (self._proc / "self" / "cgroup").read_text("utf-8").splitlines()
+        except OSError:
+            return
+        for line in lines:
+            _, controllers, group = line.split(":", 2)
+            if not controllers:
+                # A machine with both versions has the second in a folder of its own.
+                for root in (self._cgroups, self._cgroups / "unified"):
+                    yield from _upwards(root, group, "memory.max")
+            elif "memory" in controllers.split(","):
+                yield from _upwards(self._cgroups / "memory", group, "memory.limit_in_bytes")
+
+
+def _upwards(root: Path, group: str, name: str) -> Iterator[Path]:
+    """The file in a group and in all groups above it. In a container the path may be the host's: what exists counts."""
+    folder = root / group.lstrip("/")
+    for parent in (folder, *folder.parents):
+        if parent.is_relative_to(root) and ".." not in parent.parts:
+            yield parent / name
+
+
+def _read_limit(path: Path) -> int | None:
+    try:
+        limit = int(path.read_text("ascii"))
+    except (OSError, ValueError):  # no such group here, or "max"
+        return None
+    return limit if limit < _NO_LIMIT else None
+
+
+class MemoryBudget:
+    """Bytes that this process may have in memory after a load."""
+
+    def __init__(self, budget_bytes: int | None, watch: MemoryWatch) -> None:
+        """Without `budget_bytes` the budget is nine tenths of the control group's limit, or none without a limit."""
+        self._given = budget_bytes
+        self._watch = watch
+
+    def used(self) -> int:
+        """Bytes of this process that are in memory."""
+        return self._watch.rss()
+
+    def budget(self) -> int | None:
+        """The budget in bytes, or None when there is none. Limits of control groups may change while we run."""
+        if self._given is not None:
+            return self._given
+        limit = self._watch.limit()
+        return None if limit is None else int(limit * _SHARE_OF_LIMIT)
+
+    def require(self, name: str, need_bytes: int) -> None:
+        """Make sure that a model which needs `need_bytes` more fits; `name` is what errors call it.
+
+        Raises MemoryBudgetError.
+        """
+        budget = self.budget()
+        used = self.used()
+        if budget is None or used + need_bytes <= budget:
+            return
+        origin = "EMBEDDING_MEMORY_BUDGET_MB" if self._given is not None else "90 % of the control group's limit"
+        remedy = "raise EMBEDDING_MEMORY_BUDGET_MB" if self._given is not None else "raise the limit of the container"
+        raise MemoryBudgetError(
+            f"model {name!r}: needs about {_mb(need_bytes)} MB, {_mb(used)} MB are in use and the budget is "
+            f"{_mb(budget)} MB ({origin}): {remedy}, or choose a smaller model or EMBEDDING_PRECISION=bf16 or int8"
+        )
+
+
+def _mb(size: int) -> int:
+    return round(size / 2**20)
+
+
+def release_memory() -> None:
+    """Give memory that nothing refers to any more back to the system.
+
+    glibc keeps what was freed for the next allocation, and an unloaded model would still fill the budget.
+    """
+    gc.collect()
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return
+    trim(0)
