@@ -4,7 +4,8 @@ Starts one real embedder with its default settings, and watches that every good 
 references that another embedder made alone before), that every call ends, and that memory does not grow. A text
 comes with others, again, or for the first time; new ones are checked by a third embedder when the load is over.
 
-The exit status is 1 when anything of that fails. The default minute is a check of the soak; take `--seconds 600`.
+The exit status is 1 when anything of that fails. The default minute is too short to judge memory, which is
+then only printed; take `--seconds 600`.
 """
 
 import argparse
@@ -32,8 +33,9 @@ from trimem.embedding.v1 import embedding_pb2 as pb
 from trimem.embedding.v1 import embedding_pb2_grpc as rpc
 
 _GROWTH_PERCENT = 5.0
-#: The part of the time in which memory may grow, and the least that it lasts.
-_WARM_UP, _WARM_UP_SECONDS = 0.2, 30.0
+#: The part of the time in which memory may grow. Caches and allocators fill for minutes, so that growth in a shorter
+#: run than this says nothing: it is printed, and not held against the embedder.
+_WARM_UP, _TELLING_SECONDS = 0.2, 300.0
 _POOL = 200
 _GIANT_BYTES = 1024 * 1024
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
@@ -55,17 +57,17 @@ async def soak(arguments: argparse.Namespace) -> int:
     print(f"{len(references.known)} references made", file=sys.stderr)
     async with embedder(arguments) as (process, channel), watched(process.pid, 1.0) as memory:
         calls = SoakCalls(channel, references, pool=pool, giant=giant, texts=texts, lengths=lengths)
-        await _load(calls, arguments.seconds, arguments.workers)
+        await _load(calls, process, seconds=arguments.seconds, workers=arguments.workers)
         calls.tally.violations += await _health_violations(process, channel)
     await _check_fresh(arguments, calls)
     return _report(arguments, calls, references, memory)
 
 
-async def _load(calls: SoakCalls, seconds: float, workers: int) -> None:
+async def _load(calls: SoakCalls, process: ServerProcess, *, seconds: float, workers: int) -> None:
     ends = time.monotonic() + seconds
 
     async def work() -> None:
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and process.alive:
             await calls.one()
 
     await asyncio.gather(*(work() for _ in range(workers)))
@@ -131,9 +133,9 @@ async def _check_fresh(arguments: argparse.Namespace, calls: SoakCalls) -> None:
 
 
 def _report(arguments: argparse.Namespace, calls: SoakCalls, references: References, memory: Memory) -> int:
-    growth = memory.growth_percent(min(0.5, max(_WARM_UP, _WARM_UP_SECONDS / arguments.seconds)))
+    growth = memory.growth_percent(_WARM_UP)
     violations = calls.tally.violations
-    if not growth <= _GROWTH_PERCENT:
+    if arguments.seconds >= _TELLING_SECONDS and not growth <= _GROWTH_PERCENT:
         violations.append(f"RSS grew by {growth:.1f} % after the warm-up")
     report: dict[str, Any] = {
         "seconds": arguments.seconds,

@@ -97,6 +97,7 @@ class Model:
         """For how long nobody has asked for the model or waited for it."""
         if self._encoder is not None and self._encoder.batcher.items:
             self._used = time.monotonic()
+            return 0.0
         return time.monotonic() - self._used
 
     async def ready(self) -> Encoder:

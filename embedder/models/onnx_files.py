@@ -42,7 +42,8 @@ def graph_file(directory: Path, *, name: str, precision: str, onnx_file: str | N
         onnx_file = small
     require_whole_onnx(directory, name=name, onnx_file=onnx_file)
     path = find_onnx(directory, onnx_file)
-    assert path is not None  # or the line before would have raised
+    if path is None:
+        raise FileNotFoundError(f"{directory} changed meanwhile")
     return path, precision
 
 

@@ -20,7 +20,8 @@ def _mean(tokens: NDArray[np.float32], mask: NDArray[np.int64]) -> Vectors:
     weights = mask.astype(np.float32)
     # One matrix product a row: the product with a broadcast mask would copy all the vectors.
     sums: Vectors = np.matmul(weights[:, np.newaxis, :], tokens)[:, 0]
-    return sums / weights.sum(axis=1, keepdims=True)
+    means: Vectors = sums / weights.sum(axis=1, keepdims=True)
+    return means
 
 
 def _cls(tokens: NDArray[np.float32], mask: NDArray[np.int64]) -> Vectors:
@@ -66,7 +67,7 @@ def read_pooling(directory: Path, *, name: str, pooling: str | None = None) -> P
 def _pool(modes: list[str], name: str) -> Pool:
     if len(modes) != 1 or modes[0] not in _POOLS:
         raise ModelUnusableError(
-            f"model {name!r}: pools by {' and '.join(modes) or 'nothing that its files name'}; outside of the graph the "
-            f"onnx engine knows {', '.join(sorted(_POOLS))}"
+            f"model {name!r}: pools by {' and '.join(modes) or 'nothing that its files name'}; outside of the graph "
+            f"the onnx engine knows {', '.join(sorted(_POOLS))}"
         )
     return _POOLS[modes[0]]

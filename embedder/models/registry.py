@@ -95,7 +95,7 @@ class Models:
     async def unload_idle(self, seconds: float) -> None:
         """Unload the models that nobody has used for so long."""
         for model in set(self._models.values()):
-            if model.encoder is not None and model.idle_seconds >= seconds:
+            if model.encoder is not None and model.idle_seconds > seconds:
                 self._log.info("unloading idle model", model=model.name)
                 await model.unload()
 
@@ -117,18 +117,17 @@ class Models:
             new = self._make(domain, name=name or old.name, engine=engine, precision=precision)
             try:
                 swapped = Swapped(previous, describe(new, domain, encoder=await new.ready()))
-                if swapped.space_changed and not allow_space_change and not dry_run:
-                    raise SpaceChangeError(domain.name)
+                _require_allowed(swapped, domain, allow_space_change=allow_space_change or dry_run)
             except BaseException:
                 await asyncio.shield(new.unload())
                 raise
             if dry_run:
                 await new.unload()
-                return swapped
-            self._flip(domain, new)
-            self._log.info("model swapped", domain=domain.name, old=old.name, new=new.name)
-            if old not in self._models.values():
-                await asyncio.shield(old.unload())
+            else:
+                self._flip(domain, new)
+                self._log.info("model swapped", domain=domain.name, old=old.name, new=new.name)
+                if old not in self._models.values():
+                    await asyncio.shield(old.unload())
             return swapped
         finally:
             self._swapping.discard(domain)
@@ -146,6 +145,11 @@ class Models:
         new.on_health = self._on_health
         self._models[domain] = new
         self._on_health()
+
+
+def _require_allowed(swapped: Swapped, domain: Domain, *, allow_space_change: bool) -> None:
+    if swapped.space_changed and not allow_space_change:
+        raise SpaceChangeError(domain.name)
 
 
 def describe(model: Model, domain: Domain, *, dimensions: int = 0, encoder: Encoder | None) -> ModelDescription:

@@ -22,8 +22,10 @@ _NO_LIMIT = 1_000_000
 #: Architectures that count positions from the one after the padding token's id.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 
-#: Tokenizer classes that transformers 5 sets up by tokenizer_config.json, whatever tokenizer.json says.
+#: Tokenizer classes that transformers 5 sets up by tokenizer_config.json, whatever tokenizer.json says; a model of an
+#: architecture with such a class need not name it.
 _BERT_TOKENIZERS = frozenset({"BertTokenizer", "BertTokenizerFast"})
+_BERT_ARCHITECTURES = frozenset({"bert"})
 
 
 class PrivateTokenizer:
@@ -111,7 +113,7 @@ class _Files:
 
     def _normalizer(self, normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
         """As transformers and then sentence-transformers set it up."""
-        if self.tokenizer_config.get("tokenizer_class") in _BERT_TOKENIZERS and normalizer:
+        if normalizer and normalizer["type"] == "BertNormalizer" and self._is_bert():
             normalizer = self._bert(normalizer)
         if not self._sentence_config.get("do_lower_case") or _lowers(normalizer):
             return normalizer
@@ -119,15 +121,17 @@ class _Files:
         return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *(part for part in parts if part)]}
 
     def _bert(self, normalizer: dict[str, Any]) -> dict[str, Any]:
-        if normalizer["type"] != "BertNormalizer":
-            return normalizer
         config = self.tokenizer_config
         return {
             **normalizer,
-            "lowercase": config.get("do_lower_case", normalizer["lowercase"]),
-            "strip_accents": config.get("strip_accents", normalizer["strip_accents"]),
-            "handle_chinese_chars": config.get("tokenize_chinese_chars", normalizer["handle_chinese_chars"]),
+            "lowercase": config.get("do_lower_case", True),
+            "strip_accents": config.get("strip_accents"),
+            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
         }
+
+    def _is_bert(self) -> bool:
+        named = self.tokenizer_config.get("tokenizer_class")
+        return named in _BERT_TOKENIZERS if named else self._config.get("model_type") in _BERT_ARCHITECTURES
 
     def pad_id(self, tokenizer: Tokenizer) -> int:
         token = self.tokenizer_config.get("pad_token")

@@ -1,0 +1,78 @@
+"""Traces a torch model into an ONNX file, pooling and all that follows it included."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers.base.modules import Module, Normalize
+from torch import Tensor, nn
+
+from embedder.models.errors import ModelUnusableError
+from embedder.models.torch_loading import load_modules
+
+#: Above this the weights go to a file of their own: a protobuf message has at most two gigabytes.
+_ONE_FILE_BYTES = 1_900_000_000
+_LONGEST_BATCH = 4_096
+_MOST_TOKENS = 1_000_000
+_SAMPLE_TOKENS = 9
+
+
+class _Whole(nn.Module):
+    """All modules of a model as one, from tokens to vectors."""
+
+    def __init__(self, modules: list[Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            features["token_type_ids"] = token_type_ids
+        for part in self.parts:
+            features = part(features)
+        vectors: Tensor = features["sentence_embedding"]
+        return vectors
+
+
+def trace(
+    directory: Path, graph: Path, *, tokenizer: Path, name: str, pooling: str | None, trust_remote_code: bool
+) -> None:
+    """Write the model in `directory` to the file `graph`: its output is `sentence_embedding`, shape [n, d].
+
+    Any number of inputs of any length goes through it. The tokenizer goes to the file `tokenizer`, as torch uses it,
+    unless it is there. `name` is what errors call the model. Raises ModelUnusableError.
+    """
+    transformer, modules = load_modules(
+        directory, name=name, dtype=torch.float32, pooling=pooling, trust_remote_code=trust_remote_code
+    )
+    text = transformer.tokenizer
+    if text is None or not text.is_fast:
+        raise ModelUnusableError(f"model {name!r}: has no fast tokenizer (tokenizer.json)")
+    if not tokenizer.is_file():
+        text.backend_tokenizer.save(str(tokenizer))
+    # The other implementations are written for torch: in ONNX they come out as the same products, and more around.
+    transformer.model.set_attn_implementation("eager")
+    whole = _Whole([module for module in modules if not isinstance(module, Normalize)]).eval()
+    ids = torch.full((2, _SAMPLE_TOKENS), text.unk_token_id or 0)
+    mask = torch.ones_like(ids)
+    mask[1, _SAMPLE_TOKENS // 2 :] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if "token_type_ids" in text.model_input_names:
+        inputs["token_type_ids"] = torch.zeros_like(ids)
+    # It names every package that it could export for, and does not find.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch = torch.export.Dim("batch", min=1, max=_LONGEST_BATCH)
+    limit = getattr(transformer.model.config, "max_position_embeddings", None) or _MOST_TOKENS
+    length = torch.export.Dim("length", min=1, max=limit)
+    torch.onnx.export(
+        whole,
+        tuple(inputs.values()),
+        graph,
+        input_names=[*inputs],
+        output_names=["sentence_embedding"],
+        dynamic_shapes=[{0: batch, 1: length}] * len(inputs),
+        dynamo=True,
+        external_data=sum(parameter.nbytes for parameter in whole.parameters()) > _ONE_FILE_BYTES,
+        verbose=False,
+    )
