@@ -50,7 +50,7 @@ pytest: $(VENV)/.dev ## tests alone; pass options in ARGS
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.runtime ## every measured claim: one script each, a table and JSON
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -P $$script || exit 1; done
 
 protos: $(VENV)/.dev ## format the protos and generate the stubs again
 	$(BIN)/python protos/tool.py generate

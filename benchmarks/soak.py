@@ -58,7 +58,7 @@ async def soak(arguments: argparse.Namespace) -> int:
     async with embedder(arguments) as (process, channel), watched(process.pid, 1.0) as memory:
         calls = SoakCalls(channel, references, pool=pool, giant=giant, texts=texts, lengths=lengths)
         await _load(calls, process, seconds=arguments.seconds, workers=arguments.workers)
-        calls.tally.violations += await _health_violations(process, channel)
+        calls.tally.violations[:0] = await _health_violations(process, channel)
     await _check_fresh(arguments, calls)
     return _report(arguments, calls, references, memory)
 

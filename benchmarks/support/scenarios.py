@@ -1,5 +1,6 @@
 """What is measured: scenarios, each against several parties, one right after the other in each round."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,12 +64,13 @@ class Parties:
                 self._note(scenario, party, await self._load(server, requests_of(texts, 1), clients=1, domain=domain))
             for party, pause in ((BARE, 0.0), (PAUSED, _PAUSE_SECONDS)):
                 if self.offline:
+                    self.bystanders.begin()
                     milliseconds = await self.offline.ask(
                         do="single", texts=[text.text for text in texts], pause=pause, domain=domain
                     )
-                    self._note(
-                        scenario, party, Round(len(texts), _tokens(texts), sum(milliseconds) / 1000, milliseconds)
-                    )
+                    seconds, others = sum(milliseconds) / 1000, self.bystanders.cores()
+                    outcome = Round(len(texts), _tokens(texts), seconds, milliseconds, bystander_cores=others)
+                    self._note(scenario, party, outcome)
 
     async def many_clients(self, scenario: str, domain: str = TEXT, clients: int = 64) -> None:
         """Many clients, one short text each at a time."""
@@ -115,6 +117,8 @@ class Parties:
         return [(NAIVE, self.naive), (EMBEDDER, self.embedder)] if self.naive else [(EMBEDDER, self.embedder)]
 
     def _note(self, scenario: str, party: str, outcome: Round) -> None:
+        rate, others = outcome.texts_per_second, outcome.bystander_cores
+        print(f"{scenario}: {party}: {rate:.1f} texts/s, others {others:.1f} cores", file=sys.stderr, flush=True)
         self.results.setdefault(scenario, {}).setdefault(party, Series()).rounds.append(outcome)
 
     async def _load(self, server: ServerProcess, requests: list[list[Text]], clients: int, **options: Any) -> Round:

@@ -10,16 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_report(report: dict[str, Any], console: Console) -> None:
-    """Tables for people."""
-    machine = report["machine"]
-    console.print(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}")
-    for part in report["parts"]:
-        _print_part(part, console)
+def print_machine(machine: dict[str, Any], console: Console) -> None:
+    """What the numbers were taken on, and how to read the tables."""
     console.print(
+        f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}\n"
         "client: cores that the load generator took, on the same machine, from the servers that it measured.\n"
         "others: cores that processes without a part in this kept busy in the worst round. Above 0.1, measure again.\n"
-        "ceiling: the embedder's engine on a list of texts, tokenizing included, best of several batch sizes."
+        "ceiling: the embedder's engine on a list of texts, tokenizing included, best of several batch sizes.\n"
     )
 
 
@@ -32,7 +29,8 @@ def write_json(report: dict[str, Any], target: str) -> None:
         Path(target).write_text(text, "utf-8")
 
 
-def _print_part(part: dict[str, Any], console: Console) -> None:
+def print_part(part: dict[str, Any], console: Console) -> None:
+    """Tables for people."""
     title = f"{part['title']}: embedder with {part['engine']} {part['precision']}"
     if part["rows"]:
         table = Table("scenario", "party", title=title, title_justify="left")

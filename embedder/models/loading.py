@@ -1,6 +1,7 @@
 """Builds engines from references: slow, blocking, and meant for a thread."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from embedder.models.checkpoint_files import find_onnx, torch_weights
 from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
-from embedder.models.memory import MemoryBudget
+from embedder.models.memory import MemoryBudget, release_memory
 from embedder.models.memory_need import need
 from embedder.models.mock_engine import MockEngine
 from embedder.models.model import Loaded, Loader
+from embedder.models.precision import fitting
 from embedder.models.reference import HubModel, ModelFiles, ModelReference, resolve
 from embedder.models.space import VectorSpace
 
@@ -49,10 +51,14 @@ def real_loader(reference: ModelReference, options: LoadOptions, catalogue: Cata
     def load() -> Loaded:
         profile = catalogue.find(reference) or ModelProfile()
         wanted = engine_for(options, profile)
-        files = resolve(reference, partial(_download, engine=wanted, profile=profile), pooling=profile.pooling)
+        files = resolve(reference, partial(download_for, engine=wanted, profile=profile), pooling=profile.pooling)
         profile = catalogue.profile_of(reference, files.directory)
         engine_name = _engine_of_files(wanted, options, files, profile)
-        memory.require(reference.name, need(files.directory, engine=engine_name, precision=options.precision))
+        precision = fitting(options.precision, engine=engine_name, device=options.device)
+        memory.require(
+            reference.name,
+            need(files.directory, engine=engine_name, precision=precision, onnx_file=profile.onnx_file),
+        )
         # Hashing releases the GIL and importing torch takes seconds: they overlap.
         with ThreadPoolExecutor(1, "digest") as aside, _collector_at_rest():
             digest = aside.submit(
@@ -136,7 +142,7 @@ def _collector_at_rest() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()
+        release_memory()  # what loading took beside the model itself
         gc.freeze()
         gc.enable()
 
@@ -149,6 +155,8 @@ def _engine_of_files(wanted: EngineName, options: LoadOptions, files: ModelFiles
 
 
 def _torch_engine(reference: ModelReference, files: ModelFiles, profile: ModelProfile, options: LoadOptions) -> Engine:
+    # oneDNN keeps machine code for the last 1024 shapes that it met, half a megabyte each; it reads this but once.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     from embedder.models.torch_engine import TorchEngine  # seconds and hundreds of megabytes
 
     try:
@@ -174,7 +182,7 @@ def _onnx_engine(reference: ModelReference, files: ModelFiles, profile: ModelPro
     return OnnxEngine(
         files.directory,
         name=reference.name,
-        precision=options.precision,
+        precision=fitting(options.precision, engine="onnx", device="cpu"),
         threads=options.threads,
         max_tokens=profile.max_tokens,
         onnx_file=profile.onnx_file,
@@ -188,7 +196,8 @@ _ENGINES: dict[EngineName, Callable[[ModelReference, ModelFiles, ModelProfile, L
 }
 
 
-def _download(model: HubModel, *, engine: EngineName, profile: ModelProfile) -> ModelFiles:
+def download_for(model: HubModel, *, engine: EngineName, profile: ModelProfile) -> ModelFiles:
+    """What an engine needs of a hub model. Raises ModelUnusableError and ModelUnreachableError."""
     from embedder.models.hub import download  # brings an HTTP client, which other references do not need
 
     return download(

@@ -22,11 +22,11 @@ _ONNXRUNTIME = "com.microsoft"
 _INT8_PRODUCTS = 4
 #: Tables with fewer rows are not worth it: positions, token types.
 _SMALL_TABLE = 4_096
-_PROTOBUF_LIMIT = 2**31 - 1
+_LARGE_BYTES = 4_096
 
 
 def quantise(source: Path, out: Path, *, name: str) -> None:
-    """Write an int8 variant of the ONNX file `source` to `out`; `name` is what errors call the model.
+    """Write an int8 variant of the ONNX file `source` to `out` and `out`.data; `name` is what errors call the model.
 
     Products with constant matrices go by MatMulNBits, an operator of onnxruntime, and tables of embeddings are read
     by row from int8; all else stays as it is. Raises ModelUnusableError when there is nothing to quantise.
@@ -43,7 +43,8 @@ def quantise(source: Path, out: Path, *, name: str) -> None:
     if all(opset.domain != _ONNXRUNTIME for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(_ONNXRUNTIME, 1))
     helper.set_model_props(model, {QUANTISED_KEY: _HOW, QUANTISED_FROM_KEY: _sha256(source)})
-    onnx.save(model, out, save_as_external_data=model.ByteSize() > _PROTOBUF_LIMIT, location=f"{out.name}.data")
+    # onnxruntime maps a file of weights, but keeps what it parsed out of the other: a hundred megabytes a model.
+    onnx.save(model, out, save_as_external_data=True, location=f"{out.name}.data", size_threshold=_LARGE_BYTES)
 
 
 def _replacement(

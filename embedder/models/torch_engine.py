@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
+from embedder.models.precision import fitting
 from embedder.models.torch_loading import load_modules
 from embedder.models.torch_packing import pack_linears
 from embedder.models.torch_tokens import PrivateTokenizer
@@ -48,7 +49,7 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)  # of the whole process: models take turns
         device = _available(device, name)
-        precision = _fitting(precision, device, name)
+        precision = _suitable(precision, device, name)
         transformer, modules = load_modules(
             directory, name=name, dtype=_DTYPES[precision], pooling=pooling, trust_remote_code=trust_remote_code
         )
@@ -96,22 +97,11 @@ def _available(device: str, name: str) -> str:
     return device
 
 
-def _fitting(precision: str, device: str, name: str) -> str:
-    """The number format for "auto": half precision where the hardware computes in it, else float32."""
+def _suitable(precision: str, device: str, name: str) -> str:
     if precision == "int8":
         raise ModelUnusableError(f"model {name!r}: int8 runs with the onnx engine; set the engine to auto or onnx")
-    if precision != "auto":
-        if precision == "fp16" and device == "cpu":
-            structlog.get_logger("models").warning(
-                "fp16 on a CPU is several times slower than fp32: use auto, or bf16", model=name
-            )
-        return precision
-    if device == "cuda":
-        return "fp16"
-    return "bf16" if device == "cpu" and _native_bf16() else "fp32"
-
-
-def _native_bf16() -> bool:
-    """Whether this CPU multiplies bf16 numbers in hardware; where it does not, they are slower than fp32."""
-    has = torch.cpu.get_capabilities()
-    return any(has.get(instructions, False) for instructions in ("avx512_bf16", "amx_bf16", "bf16"))
+    if precision == "fp16" and device == "cpu":
+        structlog.get_logger("models").warning(
+            "fp16 on a CPU is several times slower than fp32: use auto, or bf16", model=name
+        )
+    return fitting(precision, engine="torch", device=device)

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from embedder.models.errors import ModelUnusableError
 from embedder.models.torch_loading import load_modules
 
-#: Above this the weights go to a file of their own: a protobuf message has at most two gigabytes.
-_ONE_FILE_BYTES = 1_900_000_000
 _LONGEST_BATCH = 4_096
 _MOST_TOKENS = 1_000_000
 _SAMPLE_TOKENS = 9
@@ -73,6 +71,6 @@ def trace(
         output_names=["sentence_embedding"],
         dynamic_shapes=[{0: batch, 1: length}] * len(inputs),
         dynamo=True,
-        external_data=sum(parameter.nbytes for parameter in whole.parameters()) > _ONE_FILE_BYTES,
+        external_data=True,  # mapped by onnxruntime, and not held to the two gigabytes of a protobuf message
         verbose=False,
     )

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 import torch
 from safetensors import safe_open
 from sentence_transformers import SentenceTransformer
 from transformers import NomicBertConfig, NomicBertModel
 
 from embedder.domain import InputKind
-from embedder.models.catalogue import ModelProfile
+from embedder.models.catalogue import Catalogue, ModelProfile
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
-from embedder.models.loading import torch_loader
-from embedder.models.reference import LocalModel, parse_reference
+from embedder.models.loading import LoadOptions, real_loader
+from embedder.models.memory import MemoryBudget, MemoryWatch
+from embedder.models.model import Loader
+from embedder.models.reference import LocalModel, ModelReference, parse_reference
 from embedder.models.space import VectorSpace
 from embedder.models.torch_engine import TorchEngine
 from tests.fixtures_embedder import MINILM, PACKAGE, copy_of_minilm, rewrite, tiny_model
@@ -36,7 +39,12 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def minilm() -> TorchEngine:
-    return TorchEngine(MINILM, name=PACKAGE, device="cpu")
+    return TorchEngine(MINILM, name=PACKAGE, device="cpu", precision="fp32")
+
+
+def loader(reference: ModelReference, *, dimension: int) -> Loader:
+    options = LoadOptions(dimension, engine="torch", precision="fp32")
+    return real_loader(reference, options, Catalogue(), MemoryBudget(None, MemoryWatch()))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,34 @@ def test_vectors_agree_with_sentence_transformers(
 ) -> None:
     expected = original.encode(texts, normalize_embeddings=True)
     assert ((finish(minilm, texts) * expected).sum(axis=1) >= 0.9999).all()
+
+
+def test_half_precision_agrees_with_full_precision(original: SentenceTransformer) -> None:
+    engine = TorchEngine(MINILM, name=PACKAGE, device="cpu", precision="bf16")
+    assert engine.info.precision == "bf16"
+    assert engine.info.weight_bytes == sum(parameter.numel() for parameter in original.parameters()) * 2
+    expected = original.encode(TEXTS, normalize_embeddings=True)
+    assert ((finish(engine, TEXTS) * expected).sum(axis=1) >= 0.999).all()
+    alone = np.concatenate([finish(engine, [text]) for text in TEXTS])  # packed weights serve any size of batch
+    assert ((alone * expected).sum(axis=1) >= 0.999).all()
+
+
+def test_auto_takes_the_half_precision_that_this_cpu_computes_in() -> None:
+    has = torch.cpu.get_capabilities()
+    native = has.get("avx512_bf16") or has.get("amx_bf16") or has.get("bf16")
+    assert TorchEngine(MINILM, name=PACKAGE, device="cpu").info.precision == ("bf16" if native else "fp32")
+
+
+def test_fp16_on_a_cpu_warns(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        engine = TorchEngine(tiny_model(tmp_path / "tiny"), name="tiny", device="cpu", precision="fp16")
+    assert engine.info.precision == "fp16"
+    assert any(entry["log_level"] == "warning" and "fp16 on a CPU" in entry["event"] for entry in logs)
+
+
+def test_int8_is_for_the_other_engine() -> None:
+    with pytest.raises(ModelUnusableError, match="int8 runs with the onnx engine"):
+        TorchEngine(MINILM, name=PACKAGE, device="cpu", precision="int8")
 
 
 def test_counts_and_cuts_agree_with_the_tokenizer_of_the_model(
@@ -110,7 +146,7 @@ def test_the_architecture_of_the_default_text_model_loads_whole_and_without_its_
     with safe_open(directory / "model.safetensors", "pt") as weights:
         assert "encoder.layers.0.attn.Wqkv.weight" in weights.keys()  # noqa: SIM118 - the names that the hub has
     rewrite(directory / "sentence_bert_config.json", max_seq_length=8_192)
-    loaded = torch_loader(LocalModel(str(directory)), dimension=32, device="cpu")()
+    loaded = loader(LocalModel(str(directory)), dimension=32)()
     assert loaded.engine.info.max_tokens == 2_048  # what the architecture computes without its own code
     assert loaded.space.profile.prefixes[InputKind.QUERY] == "search_query: "
     assert loaded.space.offers(32)
@@ -120,7 +156,7 @@ def test_half_precision_files_are_computed_in_full_precision(tmp_path: Path) -> 
     def halve(state: dict[str, Any]) -> dict[str, Any]:
         return {key: value.half() for key, value in state.items()}
 
-    engine = TorchEngine(tiny_model(tmp_path / "tiny", edit=halve), name="tiny", device="cpu")
+    engine = TorchEngine(tiny_model(tmp_path / "tiny", edit=halve), name="tiny", device="cpu", precision="fp32")
     assert engine.info.precision == "fp32"
     parameters = 32 * (30522 + 64 + 2)  # embeddings, by far the most of it
     assert engine.info.weight_bytes > 4 * parameters
@@ -170,7 +206,7 @@ def test_parts_that_have_no_say_in_the_vector_may_be_missing_or_left_over(tmp_pa
 
 def test_advice_comes_with_the_refusal_of_a_known_model(tmp_path: Path) -> None:
     directory = tiny_model(tmp_path / "jina-embeddings-v2-base-code", edit=of_another_architecture)
-    load = torch_loader(LocalModel(str(directory)), dimension=32, device="cpu")
+    load = loader(LocalModel(str(directory)), dimension=32)
     with pytest.raises(ModelUnusableError, match=r"no place in BertModel.*nomic-ai/CodeRankEmbed"):
         load()
 
@@ -200,15 +236,15 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 def test_another_dimension_than_configured_is_refused_with_what_to_set() -> None:
-    load = torch_loader(parse_reference(PACKAGE), dimension=768, device="cpu")
+    load = loader(parse_reference(PACKAGE), dimension=768)
     with pytest.raises(ModelUnusableError, match=r"length 384, configured are 768; set EMBEDDING_DIMENSION .* to 384"):
         load()
 
 
 def test_the_same_model_in_a_directory_is_in_the_same_space(tmp_path: Path) -> None:
-    package = torch_loader(parse_reference(PACKAGE), dimension=384, device="cpu")()
+    package = loader(parse_reference(PACKAGE), dimension=384)()
     directory = copy_of_minilm(tmp_path / "somewhere")
-    copied = torch_loader(LocalModel(str(directory)), dimension=384, device="cpu")()
+    copied = loader(LocalModel(str(directory)), dimension=384)()
     assert copied.space.fingerprint(384) == package.space.fingerprint(384)
 
 

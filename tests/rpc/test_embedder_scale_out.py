@@ -137,13 +137,26 @@ def _is_free(address: str, port: int) -> bool:
 
 
 async def until(replica: Replica, status: int) -> None:
-    """Wait until an embedder reports this health."""
+    """Wait until an embedder reports this health. Says why when it ends before that."""
+    reported = asyncio.create_task(_report(replica, status))
+    ended = asyncio.create_task(replica.process.wait())
+    try:
+        await asyncio.wait({reported, ended}, return_when=asyncio.FIRST_COMPLETED)
+        assert reported.done(), replica.log.read_text()
+        await reported
+    finally:
+        reported.cancel()
+        ended.cancel()
+        await asyncio.gather(reported, ended, return_exceptions=True)
+
+
+async def _report(replica: Replica, status: int) -> None:
     async with grpc.aio.insecure_channel(replica.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
         async for response in watch:
             if response.status == status:
                 return
-    raise AssertionError(f"{replica.address} ended:\n{replica.log.read_text()}")
+    raise AssertionError(f"{replica.address} sends its watchers away:\n{replica.log.read_text()}")
 
 
 class Caller:
