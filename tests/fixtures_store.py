@@ -127,7 +127,7 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     def __post_init__(self) -> None:
         self.gate.set()
 
-    async def EmbedStream(self, request_iterator: Any, context: Any) -> Any:
+    def EmbedStream(self, request_iterator: Any, context: Any) -> Any:
         raise NotImplementedError("the store does not use it")
 
     async def CountTokens(self, request: Any, context: Any) -> Any:

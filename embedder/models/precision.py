@@ -9,8 +9,8 @@ _BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 def fitting(precision: str, *, engine: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The number format to use: what is asked for, or for "auto" what is fast without losing anything that matters.
 
-    That is half precision where the hardware computes in it, else fp32: bf16 on a CPU that has no instructions for it
-    is slower, and so is fp16 on any CPU. onnxruntime computes in fp32 and int8 on CPUs, so half precision is fp32 there.
+    That is half precision where the hardware computes in it, else fp32: bf16 on a CPU without instructions for it is
+    slower, and so is fp16 on any CPU. onnxruntime computes in fp32 and int8 on CPUs: half precision is fp32 there.
     """
     if engine == "onnx":
         return precision if precision in ("auto", "int8") else "fp32"

@@ -19,7 +19,8 @@ class PackedLinear(nn.Module):
         operators: Any = torch.ops.mkldnn
         self._multiply = operators._linear_pointwise
         self.register_buffer("weight", operators._reorder_linear_weight(linear.weight.detach(), None), persistent=False)
-        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach(), persistent=False)
+        bias: torch.Tensor | None = linear.bias  # typed as if it were never None
+        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Multiply and add."""

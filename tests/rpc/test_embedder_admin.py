@@ -140,7 +140,7 @@ async def test_the_time_of_each_stage_is_in_the_trailing_metadata() -> None:
         for _ in range(2):
             call = embedder.stub.Embed(pb.EmbedRequest(inputs=["a"]), timeout=PATIENCE)
             response = await call
-            trailing = {key: value for key, value in await call.trailing_metadata() or ()}
+            trailing = dict(await call.trailing_metadata() or ())
             timings.append((response.embeddings[0].cached, trailing.get("server-timing")))
     (fresh, stages), (cached, nothing) = timings
     assert (fresh, cached, nothing) == (False, True, None)

@@ -112,7 +112,7 @@ async def test_it_serves_the_packaged_model_and_ends_on_sigterm(tmp_path: Path) 
             assert np.linalg.norm(cat) == pytest.approx(1)
             listed = await stub.ListModels(pb.ListModelsRequest(), timeout=PATIENCE)
             assert [model.name for model in listed.models] == [PACKAGE, PACKAGE]
-            assert listed.rss_bytes > listed.models[0].weight_bytes > 80e6
+            assert listed.rss_bytes > listed.models[0].weight_bytes > 40e6  # 23 million, in two bytes or four
         embedder.process.send_signal(signal.SIGTERM)
         assert await embedder.end() == 0
         # Every line is ours: no progress bars, no warnings of libraries.

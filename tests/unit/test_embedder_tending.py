@@ -69,7 +69,7 @@ async def test_the_death_and_the_return_of_a_worker_are_both_reported() -> None:
 
     engine.answer = die  # type: ignore[assignment]
     with pytest.raises(InternalError):
-        await encoder.encode(["a"], kind=list(encoder.space.profile.prefixes)[0], dimensions=4)
+        await encoder.encode(["a"], kind=next(iter(encoder.space.profile.prefixes)), dimensions=4)
     await reports.until((TEXT, False))
     await reports.until((TEXT, True))
     task.cancel()

@@ -18,6 +18,8 @@ def test_only_methods_without_side_effects_are_retried() -> None:
     (retried,) = service_config([EMBEDDING, EVENTS])["methodConfig"]
     assert {f"{name['service']}/{name['method']}" for name in retried["name"]} == {
         "trimem.embedding.v1.EmbeddingService/Embed",
+        "trimem.embedding.v1.EmbeddingService/EmbedStream",
+        "trimem.embedding.v1.EmbeddingService/CountTokens",
         "trimem.embedding.v1.EmbeddingService/ComputeSimilarity",
         "trimem.embedding.v1.EmbeddingService/ListModels",
         "trimem.store.v1.EventService/GetEvent",
