@@ -22,7 +22,7 @@ def require_whole_torch(directory: Path, *, name: str) -> None:
     Raises ModelUnusableError, naming the file, for what is missing, empty, cut off, not JSON, a Git LFS pointer, a
     link to nowhere, or named by an index and not there.
     """
-    if not torch_weights(_transformer_folder(directory)):
+    if not torch_weights(transformer_folder(directory)):
         raise ModelUnusableError(
             f"model {name!r}: model.safetensors is missing"
             + _begun(directory)
@@ -42,7 +42,7 @@ def require_whole_onnx(directory: Path, *, name: str, onnx_file: str | None = No
         raise ModelUnusableError(
             f"model {name!r}: {onnx_file or DEFAULT_ONNX_FILES[0]} is missing"
             + _begun(directory)
-            + ("; there are weights for the torch engine" if torch_weights(_transformer_folder(directory)) else "")
+            + ("; there are weights for the torch engine" if torch_weights(transformer_folder(directory)) else "")
         )
     _require_whole(directory, [path, *onnx_data(path)], name)
 
@@ -70,7 +70,7 @@ def _require_whole(directory: Path, weights: Iterable[Path], name: str) -> None:
             raise ModelUnusableError(f"model {name!r}: {path.relative_to(directory)} {complaint}")
 
 
-def _transformer_folder(directory: Path) -> Path:
+def transformer_folder(directory: Path) -> Path:
     """Where the weights of the transformer are: old models have a folder for them."""
     try:
         return directory / str(json.loads((directory / "modules.json").read_text("utf-8"))[0]["path"])

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import structlog
 
-from embedder.models.checkpoint_files import find_onnx, onnx_data, torch_weights
+from embedder.models.checkpoint_files import find_onnx, onnx_data, torch_weights, transformer_folder
 from embedder.models.engine import Engine, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
 from embedder.models.onnx_engine import OnnxEngine
 from embedder.models.onnx_files import RECORD, graph_file, int8_name
 from embedder.models.quantise import quantise
-from embedder.models.tokens import transformer_folder
 
 #: Cosine with the original below which an export is refused: float32 differs by rounding only.
 _ALIKE = {"fp32": 0.999, "int8": 0.95}

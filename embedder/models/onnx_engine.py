@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from embedder.models.checkpoint_files import onnx_data
+from embedder.models.checkpoint_files import onnx_data, transformer_folder
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.onnx_files import QUANTISED_KEY, graph_file
 from embedder.models.onnx_pooling import Pool, read_pooling
-from embedder.models.tokens import PrivateTokenizer, transformer_folder
+from embedder.models.token_files import read_tokenizer
 
 #: Padded tokens that go through the model together. More is not faster on a CPU, and costs memory.
 _TOKEN_BUDGET = 512
@@ -48,7 +48,7 @@ class OnnxEngine:
         """
         path, precision = graph_file(directory, name=name, precision=precision, onnx_file=onnx_file)
         self._name = name
-        self._tokenizer = PrivateTokenizer(directory, name=name, at_most=max_tokens)
+        self._tokenizer = read_tokenizer(directory, name=name, at_most=max_tokens)
         self._session = _open(path, threads or 0, name)
         _require_ours(self._session, precision, path, name)
         self._inputs = _known_inputs(self._session, name)

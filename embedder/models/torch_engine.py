@@ -5,17 +5,29 @@ from pathlib import Path
 
 import structlog
 import torch
-from sentence_transformers import SentenceTransformer
 
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.precision import fitting
 from embedder.models.torch_loading import load_modules
 from embedder.models.torch_packing import pack_linears
-from embedder.models.torch_tokens import PrivateTokenizer
+from embedder.models.torch_tokens import tokenizer_of
+from embedder.models.torch_tracing import Run, WholeModel, traced
 
 #: Tokens that go through the model together. On a CPU more is not faster (docs/adr/0006), only longer to wait for.
 _TOKEN_BUDGET = {"cpu": 512, "cuda": 32_768, "mps": 8_192}
+
+#: What a model may take, in the order in which it is handed over.
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_ALWAYS = _INPUTS[:2]
+
+#: What a traced model is tried with: padded, not padded, one input, several, short and longer than most.
+_EXAMPLES = (
+    ("def first(probe): return probe", "a probe"),
+    ("probe",),
+    ("one probe", "another probe", "and three"),
+    ("a longer probe " * 40, "probe", "a probe " * 9),
+)
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -53,13 +65,17 @@ class TorchEngine:
         transformer, modules = load_modules(
             directory, name=name, dtype=_DTYPES[precision], pooling=pooling, trust_remote_code=trust_remote_code
         )
-        self._tokenizer = PrivateTokenizer(transformer, name=name, at_most=max_tokens)
-        self._model = SentenceTransformer(modules=[*modules], device=device, local_files_only=True)
-        self._model.eval()
-        weight_bytes = sum(parameter.nbytes for parameter in self._model.parameters())
-        if device == "cpu" and precision == "bf16":
-            pack_linears(self._model)
+        self._tokenizer = tokenizer_of(transformer, name=name, at_most=max_tokens)
+        read = getattr(transformer.tokenizer, "model_input_names", ())
+        self._names = tuple(key for key in _INPUTS if key in _ALWAYS or key in read)
+        model = WholeModel(modules).to(device).eval()
+        weight_bytes = sum(parameter.nbytes for parameter in model.parameters())
         self._device = device
+        self._run: Run = model
+        if device == "cpu":
+            if precision == "bf16":
+                pack_linears(model)
+            self._run = traced(model, [self._features(self.tokenize(texts)) for texts in _EXAMPLES], name=name)
         self._info = EngineInfo(
             name="torch",
             device=device,
@@ -81,11 +97,13 @@ class TorchEngine:
 
     def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
         """Run the model on one batch: shape [n, dimension]."""
-        features = self._tokenizer.pad([item.ids for item in inputs])
         with torch.inference_mode():
-            output = self._model({key: value.to(self._device) for key, value in features.items()})
-            vectors: Vectors = output["sentence_embedding"].to("cpu", torch.float32).numpy()
+            vectors: Vectors = self._run(*self._features(inputs)).cpu().numpy()
         return vectors
+
+    def _features(self, inputs: Sequence[Tokenized]) -> tuple[torch.Tensor, ...]:
+        features = self._tokenizer.pad([item.ids for item in inputs], self._names)
+        return tuple(torch.from_numpy(features[name]).to(self._device) for name in self._names)
 
 
 def _available(device: str, name: str) -> str:

@@ -2,35 +2,17 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
-from sentence_transformers.base.modules import Module, Normalize
-from torch import Tensor, nn
+from sentence_transformers.base.modules import Normalize
 
 from embedder.models.errors import ModelUnusableError
 from embedder.models.torch_loading import load_modules
+from embedder.models.torch_tracing import WholeModel
 
 _LONGEST_BATCH = 4_096
 _MOST_TOKENS = 1_000_000
 _SAMPLE_TOKENS = 9
-
-
-class _Whole(nn.Module):
-    """All modules of a model as one, from tokens to vectors."""
-
-    def __init__(self, modules: list[Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(modules)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:
-            features["token_type_ids"] = token_type_ids
-        for part in self.parts:
-            features = part(features)
-        vectors: Tensor = features["sentence_embedding"]
-        return vectors
 
 
 def trace(
@@ -51,7 +33,7 @@ def trace(
         text.backend_tokenizer.save(str(tokenizer))
     # The other implementations are written for torch: in ONNX they come out as the same products, and more around.
     transformer.model.set_attn_implementation("eager")
-    whole = _Whole([module for module in modules if not isinstance(module, Normalize)]).eval()
+    whole = WholeModel([module for module in modules if not isinstance(module, Normalize)]).eval()
     ids = torch.full((2, _SAMPLE_TOKENS), text.unk_token_id or 0)
     mask = torch.ones_like(ids)
     mask[1, _SAMPLE_TOKENS // 2 :] = 0

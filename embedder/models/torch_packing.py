@@ -17,30 +17,34 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         operators: Any = torch.ops.mkldnn
-        self._multiply = operators._linear_pointwise
         self.register_buffer("weight", operators._reorder_linear_weight(linear.weight.detach(), None), persistent=False)
         bias: torch.Tensor | None = linear.bias  # typed as if it were never None
         self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Multiply and add."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
-        count = rows.shape[0]
-        wanted = rounded(count)
-        if wanted != count:
-            rows = nn.functional.pad(rows, (0, 0, 0, wanted - count))
-        result: torch.Tensor = self._multiply(rows, self.weight, self.bias, "none", [], "")
-        return result[:count].view(*inputs.shape[:-1], -1)
+        result: torch.Tensor = _multiply(inputs, self.weight, self.bias)
+        return result
 
 
-def rounded(count: int) -> int:
-    """The number of rows to multiply for `count` rows: up to a sixteenth more, at least a multiple of 4.
+# Not traced but compiled: a trace would write down the number of rows instead of looking at it.
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
+def _multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Multiply and add, with up to a sixteenth more rows of zeros: a multiple of 4.
 
     oneDNN writes machine code for each number of rows that it meets, and keeps it: half a megabyte and a millisecond
     for each layer. Texts have every length; with few numbers of rows the code is soon there.
     """
-    step = max(4, 1 << max(0, count.bit_length() - 5))
-    return -(-count // step) * step
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    count = rows.shape[0]
+    step = 4
+    while step * 32 <= count:
+        step *= 2
+    wanted = (count + step - 1) // step * step
+    if wanted > count:
+        rows = torch.nn.functional.pad(rows, [0, 0, 0, wanted - count])
+    result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return torch.unflatten(result[:count], 0, inputs.shape[:-1])
 
 
 def pack_linears(model: nn.Module) -> None:

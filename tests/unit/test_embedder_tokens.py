@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from embedder.models.engine import Tokenized
 from embedder.models.errors import ModelUnusableError
+from embedder.models.token_files import read_tokenizer
 from embedder.models.tokens import PrivateTokenizer
 from tests.fixtures_embedder import MINILM, rewrite
 
@@ -36,7 +37,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def minilm() -> PrivateTokenizer:
-    return PrivateTokenizer(MINILM, name="minilm")
+    return read_tokenizer(MINILM, name="minilm")
 
 
 def test_counts_and_cuts_agree_with_the_tokenizer_of_transformers(minilm: PrivateTokenizer) -> None:
@@ -49,8 +50,8 @@ def test_counts_and_cuts_agree_with_the_tokenizer_of_transformers(minilm: Privat
 
 def test_neither_torch_nor_transformers_is_imported() -> None:
     script = (
-        "import sys; from pathlib import Path; from embedder.models.tokens import PrivateTokenizer;"
-        f"PrivateTokenizer(Path({str(MINILM)!r}), name='m')(['x']);"
+        "import sys; from pathlib import Path; from embedder.models.token_files import read_tokenizer;"
+        f"read_tokenizer(Path({str(MINILM)!r}), name='m')(['x']);"
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'sentence_transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -100,7 +101,7 @@ def test_letter_case_is_kept_where_sentence_transformers_keep_it(  # noqa: PLR09
     rewrite(directory / "sentence_bert_config.json", do_lower_case=in_sentence_config)
     shutil.copytree(weights, directory, dirs_exist_ok=True)
     original: Any = Transformer(str(directory), max_seq_length=256, do_lower_case=in_sentence_config).tokenizer
-    mine = PrivateTokenizer(directory, name="m")(["MIXED Case"])[0]
+    mine = read_tokenizer(directory, name="m")(["MIXED Case"])[0]
     assert list(mine.ids) == original("MIXED Case")["input_ids"]
 
 
@@ -126,7 +127,7 @@ def test_the_limit_is_the_smallest_of_what_is_known(  # noqa: PLR0917 - the case
     rewrite(directory / "sentence_bert_config.json", max_seq_length=sentence)
     rewrite(directory / "tokenizer_config.json", model_max_length=tokenizer)
     rewrite(directory / "config.json", max_position_embeddings=positions)
-    made = PrivateTokenizer(directory, name="m", at_most=at_most)
+    made = read_tokenizer(directory, name="m", at_most=at_most)
     assert made.max_tokens == expected
     assert len(made(["word " * 1_000])[0].ids) == expected
 
@@ -135,7 +136,7 @@ def test_positions_that_begin_after_the_padding_are_not_counted_as_tokens(direct
     rewrite(directory / "sentence_bert_config.json", max_seq_length=None)
     rewrite(directory / "tokenizer_config.json", model_max_length=10**30, pad_token="[unused0]")  # id 1, as in RoBERTa
     rewrite(directory / "config.json", max_position_embeddings=514, model_type="xlm-roberta")
-    assert PrivateTokenizer(directory, name="m").max_tokens == 512
+    assert read_tokenizer(directory, name="m").max_tokens == 512
 
 
 def test_no_known_limit_is_refused(directory: Path) -> None:
@@ -143,20 +144,20 @@ def test_no_known_limit_is_refused(directory: Path) -> None:
     rewrite(directory / "tokenizer_config.json", model_max_length=10**30)
     rewrite(directory / "config.json", max_position_embeddings=None)
     with pytest.raises(ModelUnusableError, match="'owner/m': its files do not say how many tokens"):
-        PrivateTokenizer(directory, name="owner/m")
+        read_tokenizer(directory, name="owner/m")
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"model": {"type": "None"}}'])
 def test_a_tokenizer_that_cannot_be_read_is_refused(directory: Path, content: str) -> None:
     (directory / "tokenizer.json").write_text(content)
     with pytest.raises(ModelUnusableError, match=r"'owner/m': tokenizer\.json cannot be read"):
-        PrivateTokenizer(directory, name="owner/m")
+        read_tokenizer(directory, name="owner/m")
 
 
 def test_a_model_without_tokenizer_is_refused(directory: Path) -> None:
     (directory / "tokenizer.json").unlink()
     with pytest.raises(ModelUnusableError, match=r"no fast tokenizer \(tokenizer\.json\)"):
-        PrivateTokenizer(directory, name="m")
+        read_tokenizer(directory, name="m")
 
 
 ALL = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -172,7 +173,7 @@ def test_a_batch_is_padded_to_its_longest_on_the_right(minilm: PrivateTokenizer)
 
 def test_a_batch_is_padded_on_the_left_with_the_models_own_token_where_it_says_so(directory: Path) -> None:
     rewrite(directory / "tokenizer_config.json", padding_side="left", pad_token={"content": "[MASK]"})
-    features = PrivateTokenizer(directory, name="m").pad([[101, 7, 102], [101, 102]], ALL)
+    features = read_tokenizer(directory, name="m").pad([[101, 7, 102], [101, 102]], ALL)
     np.testing.assert_array_equal(features["input_ids"], [[101, 7, 102], [103, 101, 102]])
     np.testing.assert_array_equal(features["attention_mask"][1], [0, 1, 1])
     np.testing.assert_array_equal(features["position_ids"][1], [0, 0, 1])
@@ -185,6 +186,6 @@ def test_only_what_is_wanted_is_made(minilm: PrivateTokenizer) -> None:
 def test_a_text_may_be_cut_at_its_beginning(directory: Path) -> None:
     rewrite(directory / "tokenizer_config.json", truncation_side="left")
     rewrite(directory / "sentence_bert_config.json", max_seq_length=5)
-    words = PrivateTokenizer(directory, name="m")
-    whole = PrivateTokenizer(MINILM, name="m")(["one two three four five"])[0].ids
+    words = read_tokenizer(directory, name="m")
+    whole = read_tokenizer(MINILM, name="m")(["one two three four five"])[0].ids
     assert words(["one two three four five"]) == [Tokenized([whole[0], *whole[-4:-1], whole[-1]], 7)]

@@ -1,23 +1,16 @@
-"""From texts to the arrays that a transformer takes, without torch or transformers."""
+"""Reads the tokenizer of a model from its files, without torch or transformers."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from embedder.models.engine import Tokenized
+from embedder.models.checkpoint_files import transformer_folder
 from embedder.models.errors import ModelUnusableError
 from embedder.models.nomic_bert import native_settings
-
-#: Inputs of a transformer by name, each of shape [n, longest].
-Features = dict[str, NDArray[np.int64]]
-
-#: What transformers say when a tokenizer has no limit: larger than any text.
-_NO_LIMIT = 1_000_000
+from embedder.models.tokens import PrivateTokenizer
 
 #: Architectures that count positions from the one after the padding token's id.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
@@ -28,63 +21,23 @@ _BERT_TOKENIZERS = frozenset({"BertTokenizer", "BertTokenizerFast"})
 _BERT_ARCHITECTURES = frozenset({"bert"})
 
 
-class PrivateTokenizer:
-    """The tokenizer of a model, in a copy that nobody else can set up differently.
+def read_tokenizer(directory: Path, *, name: str, at_most: int | None = None) -> PrivateTokenizer:
+    """The tokenizer of the model in `directory`, and how much the model reads.
 
-    Truncation is a setting of the tokenizer object: shared between threads, it gives wrong lengths silently. This one
-    has none, cuts after counting, and may be called from several threads at once.
+    `name` is what errors call the model; `at_most` is a limit in tokens beside those that its files know. Raises
+    ModelUnusableError when there is no tokenizer.json, or nothing says how many tokens the model reads.
     """
-
-    def __init__(self, directory: Path, *, name: str, at_most: int | None = None) -> None:
-        """Read the tokenizer of the model in `directory`, and how much the model reads.
-
-        `name` is what errors call the model; `at_most` is a limit in tokens beside those that its files know. Raises
-        ModelUnusableError when there is no tokenizer.json, or nothing says how many tokens the model reads.
-        """
-        folder = transformer_folder(directory)
-        files = _Files(folder, name)
-        self._tokenizer = files.tokenizer()
-        self._special = self._tokenizer.num_special_tokens_to_add(False)
-        self._cut_from = str(files.tokenizer_config.get("truncation_side") or "right")
-        self._pad_left = files.tokenizer_config.get("padding_side") == "left"
-        self._pad_id = files.pad_id(self._tokenizer)
-        limits = [limit for limit in (at_most, *files.limits(self._pad_id)) if limit and 0 < limit < _NO_LIMIT]
-        #: Tokens that the model reads of one input, special tokens included.
-        self.max_tokens: int = min(limits, default=0)
-        if self.max_tokens <= self._special:
-            raise ModelUnusableError(f"model {name!r}: its files do not say how many tokens it reads")
-
-    def __call__(self, texts: Sequence[str]) -> list[Tokenized]:
-        """Tokenize, count, cut."""
-        tokenized = []
-        for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False):
-            count = len(encoding) + self._special
-            if count > self.max_tokens:
-                encoding.truncate(self.max_tokens - self._special, direction=self._cut_from)
-            tokenized.append(Tokenized(self._tokenizer.post_process(encoding).ids, count))
-        return tokenized
-
-    def pad(self, ids: Sequence[Sequence[int]], names: Collection[str]) -> Features:
-        """The inputs `names` of one batch, out of input_ids, attention_mask, token_type_ids and position_ids."""
-        longest = max(map(len, ids))
-        inputs = np.full((len(ids), longest), self._pad_id, dtype=np.int64)
-        mask = np.zeros_like(inputs)
-        for row, tokens in enumerate(ids):
-            place = slice(longest - len(tokens), longest) if self._pad_left else slice(0, len(tokens))
-            inputs[row, place] = tokens
-            mask[row, place] = 1
-        features = {"input_ids": inputs, "attention_mask": mask}
-        if "token_type_ids" in names:
-            features["token_type_ids"] = np.zeros_like(inputs)
-        if "position_ids" in names:
-            features["position_ids"] = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
-        return {name: features[name] for name in names}
-
-
-def transformer_folder(directory: Path) -> Path:
-    """Where the files of the transformer are: in some models its module has a folder."""
-    modules = _json(directory / "modules.json")
-    return directory / str(modules[0]["path"]) if modules else directory
+    files = _Files(transformer_folder(directory), name)
+    tokenizer = files.tokenizer()
+    pad_id = files.pad_id(tokenizer)
+    return PrivateTokenizer(
+        tokenizer,
+        name=name,
+        limits=[at_most, *files.limits(pad_id)],
+        pad_id=pad_id,
+        pad_left=files.tokenizer_config.get("padding_side") == "left",
+        cut_from=str(files.tokenizer_config.get("truncation_side") or "right"),
+    )
 
 
 class _Files:
