@@ -1,6 +1,6 @@
 """Brings inputs of all calls together into batches for one model.
 
-Knows neither a transport nor a model: it gets a function that runs a batch, and calls it in a thread of its own.
+Knows neither a transport nor a model: it gets a function that runs a batch, and calls it in the thread of a device.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from typing import Protocol, Self
 
 import structlog
 
+from embedder.device import Device
 from embedder.models.engine import Tokenized, Vectors
-from embedder.turns import Turns
 from embedder.waiting import Entry, Ticket, Waiting, Work
 from servicekit.errors import DeadlineExceededError, InternalError, ResourceExhaustedError, UnavailableError
 
-#: A worker that dies again within this time is restarted later each time, up to this much.
+#: A worker that dies again within this time is restarted later each time, up to the longest delay.
 _SETTLED_SECONDS = 60.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 10.0
 
@@ -44,8 +44,8 @@ class BatchObserver(Protocol):
 class Batcher:
     """A queue, the worker that empties it, and what happens when either fails. Belongs to one event loop.
 
-    There is no fixed delay: a batch is formed of what waits at the moment when the worker is free, so batches grow with
-    the load by themselves.
+    There is no fixed delay: a batch is formed of what waits at the moment when the device is free, so batches grow with
+    the load by themselves. The worker is a job that the device runs again and again as long as something waits.
     """
 
     def __init__(
@@ -56,25 +56,27 @@ class Batcher:
         token_budget: int,
         max_items: int,
         max_tokens: int,
-        turns: Turns,
+        device: Device,
         observer: BatchObserver,
         on_health: Callable[[bool], None] = lambda _healthy: None,
     ) -> None:
         """`run` gets one batch and answers with a row for each member.
 
         `token_budget` bounds a batch: its size times its longest member. `max_items` and `max_tokens` bound what may
-        wait. Workers that share `turns` run one at a time. `on_health` hears in the event loop of the death (False) and
-        the return (True) of the worker.
+        wait. Batchers that share a `device` take turns, batch by batch. `on_health` hears in the event loop of the
+        death (False) and the return (True) of the worker.
         """
         self._run = run
         self._name = name
         self._max_items = max_items
         self._max_tokens = max_tokens
-        self._turns = turns
+        self._device = device
         self._observer = observer
         self._on_health = on_health
         self._waiting = Waiting(token_budget)
-        self._wake = threading.Condition()  # guards `_waiting` and `_closed`
+        self._lock = threading.Lock()  # guards `_waiting` and `_asked`
+        #: Whether the worker has asked the device for a turn, or may not.
+        self._asked = False
         self._closed = False
         self._items = 0
         self._loop = asyncio.get_running_loop()
@@ -84,11 +86,9 @@ class Batcher:
         self._tokens_per_second = 1_000.0
         #: What the worker has in its hands.
         self._running: list[Entry] = []
-        self._running_since: float | None = None
         self._deaths = 0
-        self._born = 0.0
+        self._born = time.monotonic()
         self._log = structlog.get_logger("batcher")
-        self._start_worker()
 
     @property
     def items(self) -> int:
@@ -102,9 +102,8 @@ class Batcher:
 
     @property
     def busy_seconds(self) -> float:
-        """For how long the batch that is being run has been run; 0 when none is."""
-        since = self._running_since
-        return 0.0 if since is None else time.monotonic() - since
+        """For how long the batch that the device runs, of whichever model, has been run; 0 when none is."""
+        return self._device.busy_seconds
 
     async def admit(self, count: int, *, wait: bool) -> "Admission":
         """Room for `count` inputs. When there is none, wait for it or raise QueueFullError.
@@ -123,21 +122,19 @@ class Batcher:
         return Admission(self, count)
 
     async def drain(self) -> None:
-        """Take no more, wait until all that was admitted is answered, and let the worker end."""
+        """Take no more, and wait until all that was admitted is answered."""
         self._close()
         await self._idle.wait()
 
     def close(self) -> None:
         """Take no more, and fail what waits. What runs cannot be interrupted, and is not waited for."""
         self._close()
-        with self._wake:
+        with self._lock:
             abandoned = self._waiting.clear()
         self._fail(abandoned, BatcherClosedError("the model was unloaded"))
 
     def _close(self) -> None:
-        with self._wake:
-            self._closed = True
-            self._wake.notify_all()
+        self._closed = True
         self._room.set()
 
     def _is_full(self, count: int) -> bool:
@@ -158,57 +155,53 @@ class Batcher:
     async def _answer(self, ticket: Ticket) -> Ticket:
         """Queue the work of a ticket and wait until it is done."""
         future = ticket.done = self._loop.create_future()
-        with self._wake:
+        with self._lock:
             self._waiting.add(ticket)
-            self._wake.notify()
+        self._ask()
         try:
             await future
         except BaseException:
             # Cancelled, or one of its inputs failed: nobody wants the others any more.
-            with self._wake:
+            with self._lock:
                 self._waiting.withdraw(ticket)
             raise
         return ticket
 
-    # What follows runs in the worker's thread, but for what it hands to the event loop.
+    def _ask(self) -> None:
+        """Ask the device for a turn, unless that is done or nothing waits."""
+        with self._lock:
+            if self._asked or not self._waiting:
+                return
+            self._asked = True
+        self._device.submit(self._take_turn)
 
-    def _start_worker(self) -> None:
-        self._born = time.monotonic()
-        threading.Thread(target=self._live, name=f"batcher {self._name}", daemon=True).start()
+    # What follows runs in the device's thread, but for what it hands to the event loop.
 
-    def _live(self) -> None:
+    def _take_turn(self) -> None:
         try:
-            self._work()
+            # Formed only now: what has come while another model had its turn goes along.
+            with self._lock:
+                batch, expired = self._waiting.take(time.monotonic())
+                self._running = list(batch)
+            if expired:
+                self._tell(self._expire, expired)
+            if batch:
+                self._run_batch(batch)
         except BaseException as error:  # whatever ended it: somebody must hear of it
             self._tell(self._bury, error)
-
-    def _work(self) -> None:
-        while self._await_work():
-            with self._turns:
-                # Formed only now: what has come while another model had its turn goes along.
-                with self._wake:
-                    batch, expired = self._waiting.take(time.monotonic())
-                    self._running = list(batch)
-                if expired:
-                    self._tell(self._expire, expired)
-                if batch:
-                    self._run_batch(batch)
-
-    def _await_work(self) -> bool:
-        with self._wake:
-            self._wake.wait_for(lambda: self._closed or self._waiting)
-            return bool(self._waiting)
+        else:
+            with self._lock:
+                self._asked = False
+            self._ask()
 
     def _run_batch(self, batch: Sequence[Entry]) -> None:
-        started = self._running_since = time.monotonic()
+        started = time.monotonic()
         try:
             rows = self._run([entry.tokens for entry in batch])
         except Exception as error:
             self._isolate(batch, error)
         else:
             self._finished(batch, rows, started)
-        finally:
-            self._running_since = None
 
     def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
         """One bad input must not fail those that happened to be beside it."""
@@ -253,22 +246,25 @@ class Batcher:
         self._fail(expired, DeadlineExceededError("the deadline passed while an input waited for the model"))
 
     def _settle(self, entry: Entry) -> Sequence[tuple[Ticket, int]]:
-        with self._wake:  # from here on an equal input is a new one
+        with self._lock:  # from here on an equal input is a new one
             return self._waiting.settle(entry)
 
     def _bury(self, error: BaseException) -> None:
         """Fail what the worker had in its hands, and put another in its place."""
         self._log.error("worker died", model=self._name, inputs=len(self._running), exc_info=error)
         self._fail(self._running, InternalError())
-        self._running, self._running_since = [], None
+        self._running = []
         self._deaths = 0 if time.monotonic() - self._born > _SETTLED_SECONDS else self._deaths + 1
         self._on_health(False)
         self._loop.call_later(min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._deaths), self._revive)
 
     def _revive(self) -> None:
-        self._start_worker()
+        self._born = time.monotonic()
         self._log.info("worker restarted", model=self._name)
         self._on_health(True)
+        with self._lock:
+            self._asked = False
+        self._ask()
 
 
 class Admission:

@@ -1,15 +1,15 @@
 """What the models of one process share."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from embedder.batcher import Batcher, BatchObserver
 from embedder.cache import EmbeddingCache
+from embedder.device import Device
 from embedder.models.encoder import Encoder
+from embedder.models.fresh_threads import FreshThreads
 from embedder.models.model import Loaded
-from embedder.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,19 @@ class QueueLimits:
 
 
 class Runtime:
-    """The cache, the turns at each device, and threads for what would hold up the event loop."""
+    """The cache, the devices, and threads for what would hold up the event loop."""
 
     def __init__(self, limits: QueueLimits, cache: EmbeddingCache, observer: BatchObserver) -> None:
         self.cache = cache
         self._limits = limits
         self._observer = observer
-        self._turns: defaultdict[str, Turns] = defaultdict(Turns)
+        self._devices: dict[str, Device] = {}
         #: Loads models, one at a time: torch and transformers keep global state that two would share.
-        self.loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
+        self.loading = FreshThreads("loading")
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizing")
 
     def equip(self, loaded: Loaded, *, name: str, on_health: Callable[[bool], None]) -> Encoder:
-        """Put a queue, a worker and the cache around an engine."""
+        """Put a queue, its device and the cache around an engine."""
         info = loaded.engine.info
         batcher = Batcher(
             loaded.engine.forward,
@@ -43,7 +43,7 @@ class Runtime:
             token_budget=self._limits.batch_tokens or info.token_budget,
             max_items=self._limits.max_items,
             max_tokens=self._limits.max_tokens,
-            turns=self._turns[info.device],
+            device=self._devices.setdefault(info.device, Device(info.device)),
             observer=self._observer,
             on_health=on_health,
         )
@@ -58,5 +58,7 @@ class Runtime:
 
     def close(self) -> None:
         """Begin nothing more. What runs in a thread cannot be interrupted, and is not waited for."""
-        self.loading.shutdown(wait=False, cancel_futures=True)
+        self.loading.shutdown(cancel_futures=True)
+        for device in self._devices.values():
+            device.close()
         self._tokenizing.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,7 @@ Python takes half of the time of one short text, and every operation has to wait
 threads, as the one that answers calls, have it. A traced model is run by torch alone (docs/adr/0006).
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
@@ -42,7 +43,8 @@ def traced(model: WholeModel, examples: Sequence[tuple[Tensor, ...]], *, name: s
     lost by that: the others must have other shapes, and other padding, and are tried. `name` is for the log.
     """
     log = structlog.get_logger("models")
-    with torch.inference_mode():
+    # Warnings of what a trace loses, which is looked for below, and of the libraries' own ways.
+    with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
         try:
             candidate: Run = torch.jit.trace(  # type: ignore[no-untyped-call]
                 model, examples[0], check_trace=False

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from embedder.batcher import Batcher, BatcherClosedError, QueueFullError
+from embedder.device import Device
 from embedder.domain import InputKind
 from embedder.models.engine import Tokenized, Vectors
-from embedder.turns import Turns
 from embedder.waiting import Ticket, Work
 from servicekit.errors import DeadlineExceededError, InternalError
 from tests.fixtures_embedder import PATIENCE, Unheard
@@ -62,7 +62,7 @@ def batcher_of(machine: Machine, **values: object) -> Batcher:
         "token_budget": 64,
         "max_items": 100,
         "max_tokens": 1000,
-        "turns": Turns(),
+        "device": Device("test"),
         "observer": Unheard(),
         **values,
     }
@@ -303,17 +303,17 @@ async def test_closing_fails_what_waits(machine: Machine) -> None:
     await first
 
 
-async def test_two_models_take_turns(machine: Machine) -> None:
-    turns, other = Turns(), Machine()
-    one, two = batcher_of(machine, turns=turns, token_budget=4), batcher_of(other, turns=turns, token_budget=4)
+async def test_two_models_take_turns_batch_by_batch(machine: Machine) -> None:
+    device, other = Device("shared"), Machine()
+    other.batches = machine.batches  # one list, for the order of both
+    one, two = batcher_of(machine, device=device, token_budget=4), batcher_of(other, device=device, token_budget=4)
     running = await busy(one, machine)
     more = [asyncio.create_task(answer(one, work(number))) for number in (1, 2)]
     await queued(one, 3)
-    waiting = asyncio.create_task(answer(two, work(5)))
-    await queued(two, 1)
-    assert other.batches == []  # it has work, and not the turn
+    waiting = [asyncio.create_task(answer(two, work(number))) for number in (5, 6)]
+    await queued(two, 2)
     machine.let_go()
-    await asyncio.gather(running, waiting, *more)
-    assert (machine.batches, other.batches) == ([[0], [1], [2]], [[5]])
+    await asyncio.gather(running, *waiting, *more)
+    assert machine.batches == [[0], [5], [1], [6], [2]]
     await one.drain()
     await two.drain()
