@@ -1,10 +1,11 @@
 """From texts to the arrays that a transformer takes."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from embedder.models.engine import Tokenized
 from embedder.models.errors import ModelUnusableError
@@ -50,15 +51,36 @@ class PrivateTokenizer:
         if self.max_tokens <= self._special:
             raise ModelUnusableError(f"model {name!r}: its files do not say how many tokens it reads")
 
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], *, name: str) -> Self:
+        """What `as_dict` gave."""
+        others = {key: value for key, value in saved.items() if key != "tokenizer"}
+        return cls(Tokenizer.from_str(saved["tokenizer"]), name=name, **others)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            "tokenizer": self._tokenizer.to_str(),
+            "limits": [self.max_tokens],
+            "pad_id": self._pad_id,
+            "pad_left": self._pad_left,
+            "cut_from": self._cut_from,
+        }
+
     def __call__(self, texts: Sequence[str]) -> list[Tokenized]:
         """Tokenize, count, cut."""
         tokenized = []
-        for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False):
+        for encoding in self._encode(texts):
             count = len(encoding) + self._special
             if count > self.max_tokens:
                 encoding.truncate(self.max_tokens - self._special, direction=self._cut_from)
             tokenized.append(Tokenized(self._tokenizer.post_process(encoding).ids, count))
         return tokenized
+
+    def _encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        if len(texts) == 1:  # the other way takes a detour through a pool of threads
+            return [self._tokenizer.encode(texts[0], add_special_tokens=False)]
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def pad(self, ids: Sequence[Sequence[int]], names: Collection[str]) -> Features:
         """The inputs `names` of one batch, out of input_ids, attention_mask, token_type_ids and position_ids."""

@@ -6,20 +6,18 @@ that is half of the time (docs/adr/0006). torch's compiler packs them once, by t
 
 from typing import Any
 
-import structlog
 import torch
 from torch import nn
 
 
-class PackedLinear(nn.Module):
-    """A linear layer for inference on a CPU, with packed bf16 weights. Takes shape [..., in], gives [..., out]."""
+class PackableLinear(nn.Module):
+    """A linear layer for inference in bf16 on a CPU. Takes shape [..., in], gives [..., out]."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        operators: Any = torch.ops.mkldnn
-        self.register_buffer("weight", operators._reorder_linear_weight(linear.weight.detach(), None), persistent=False)
+        self.register_buffer("weight", linear.weight.detach())
         bias: torch.Tensor | None = linear.bias  # typed as if it were never None
-        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Multiply and add."""
@@ -47,14 +45,23 @@ def _multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     return torch.unflatten(result[:count], 0, inputs.shape[:-1])
 
 
-def pack_linears(model: nn.Module) -> None:
-    """Exchange the linear layers of a bf16 model on the CPU for packed ones. Leaves them where torch cannot pack."""
+def can_pack() -> bool:
+    """Whether this build of torch has the operators."""
     operators: Any = torch.ops.mkldnn
-    if not all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
-        structlog.get_logger("models").info("weights are not packed: this build of torch cannot")
-        return
+    return all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+
+
+def make_packable(model: nn.Module) -> None:
+    """Exchange the linear layers of a model for packable ones."""
     for parent in model.modules():
         for name, child in parent.named_children():
             if type(child) is nn.Linear:
-                # One layer at a time: the plain weights go before the next are packed.
-                setattr(parent, name, PackedLinear(child))
+                setattr(parent, name, PackableLinear(child))
+
+
+def pack(model: nn.Module) -> None:
+    """Pack the layers of a model that was made packable, traced or not, each time freeing the plain weights."""
+    for layer in model.modules():
+        kind = getattr(layer, "original_name", type(layer).__name__)  # the first is that of a traced one
+        if kind == PackableLinear.__name__:
+            layer.weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight, None)

@@ -1,22 +1,23 @@
-"""Runs a model without Python between its operations.
+"""Writes down what a model does, so that torch can do it without Python.
 
-Python takes half of the time of one short text, and every operation has to wait for the interpreter while other
-threads, as the one that answers calls, have it. A traced model is run by torch alone (docs/adr/0006).
+Python takes half of the time of one short text, and after every operation it has to wait for the interpreter while
+another thread, as the one that answers calls, has it (docs/adr/0006).
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import structlog
 import torch
 from sentence_transformers.base.modules import Module
 from torch import Tensor, nn
 
-#: Takes what the tokenizer makes, each of shape [n, longest], and gives vectors in float32, shape [n, d].
-Run = Callable[..., Tensor]
-
 #: Largest difference to the model itself, in numbers of vectors of length 1. They do the same operations.
 _TOLERANCE = 1e-3
+
+
+class NotTraceableError(Exception):
+    """The model cannot be traced, or does something else once it is."""
 
 
 class WholeModel(nn.Module):
@@ -36,30 +37,26 @@ class WholeModel(nn.Module):
         return features["sentence_embedding"].float()
 
 
-def traced(model: WholeModel, examples: Sequence[tuple[Tensor, ...]], *, name: str) -> Run:
-    """The model as torch alone runs it, or the model itself if it cannot be had so.
+def traced(model: WholeModel, examples: Sequence[tuple[Tensor, ...]]) -> torch.jit.ScriptModule:
+    """The model as torch alone runs it. Raises NotTraceableError.
 
-    Tracing writes down what was done with the first of the `examples`. What a model decides by looking at its input is
-    lost by that: the others must have other shapes, and other padding, and are tried. `name` is for the log.
+    A trace has what was done with the first of the `examples`. What a model decides by looking at its input is lost by
+    that: the others must have other shapes, and other padding, and are tried.
     """
-    log = structlog.get_logger("models")
     # Warnings of what a trace loses, which is looked for below, and of the libraries' own ways.
     with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
         try:
-            candidate: Run = torch.jit.trace(  # type: ignore[no-untyped-call]
-                model, examples[0], check_trace=False
-            )
-            # Twice, because the second run of a traced model is the one in which it is optimised.
-            differences = [_difference(candidate, model, example) for example in examples for _ in range(2)]
+            trace: Any = torch.jit.trace(model, examples[0], check_trace=False)  # type: ignore[no-untyped-call]
+            # Twice, because a traced model is optimised in its second run.
+            worst = max(_difference(trace, model, example) for example in examples for _ in range(2))
         except Exception as error:  # whatever a model does that cannot be traced
-            log.info("not traced: runs slower", model=name, cause=f"{type(error).__name__}: {error}"[:500])
-            return model
-    if max(differences) > _TOLERANCE:
-        log.warning("traced model makes other vectors: runs slower, untraced", model=name, difference=max(differences))
-        return model
-    return candidate
+            raise NotTraceableError(f"{type(error).__name__}: {str(error)[:500]}") from error
+    if not worst <= _TOLERANCE:
+        raise NotTraceableError(f"its vectors would differ by {worst:.4f}")
+    script: torch.jit.ScriptModule = trace
+    return script
 
 
-def _difference(candidate: Run, model: WholeModel, example: tuple[Tensor, ...]) -> float:
-    ours, theirs = (nn.functional.normalize(run(*example), dim=1) for run in (candidate, model))
+def _difference(trace: nn.Module, model: WholeModel, example: tuple[Tensor, ...]) -> float:
+    ours, theirs = (nn.functional.normalize(run(*example), dim=1) for run in (trace, model))
     return float((ours - theirs).abs().max())
