@@ -54,7 +54,7 @@ def read_aside(source: TorchSource) -> TorchModel | None:
 
 def _read(source: TorchSource, folder: Path) -> dict[str, Any]:
     spec = json.dumps({**asdict(source), "directory": str(source.directory.absolute())})
-    command = [sys.executable, "-P", "-m", "embedder.models.torch_reading", spec, str(folder)]
+    command = [sys.executable, "-P", "-m", "embedder.models.torch_reader", spec, str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(  # noqa: S603 - our own module
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment

@@ -1,12 +1,7 @@
-"""Reads a torch model with transformers, of which a service needs nothing afterwards.
-
-`python -m embedder.models.torch_reading SPEC FOLDER` writes to FOLDER what a process without transformers runs:
-see embedder.models.torch_aside. The process ends when its standard input does.
-"""
+"""Reads a torch model with transformers, and writes down what a process without transformers runs."""
 
 import json
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -43,7 +38,10 @@ def read_model(source: TorchSource, device: str) -> TorchModel:
 
 
 def main(spec: str, folder: Path) -> None:
-    """Read the model that `spec`, a TorchSource as JSON, describes, and write model.pt and model.json."""
+    """Read the model that `spec`, a TorchSource as JSON, describes, and write model.pt and model.json.
+
+    Ends the process when its standard input ends: then nobody waits any more.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     fields: dict[str, Any] = json.loads(spec)
     source = TorchSource(**{**fields, "directory": Path(fields["directory"])})
@@ -75,7 +73,3 @@ def _end_with_parent() -> None:
         pass
     os._exit(1)
 
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
-    os._exit(0)  # nothing is left to be tidied up, and it would take a second

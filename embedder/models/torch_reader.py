@@ -1,0 +1,13 @@
+"""`python -m embedder.models.torch_reader SPEC FOLDER`: see embedder.models.torch_aside."""
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    gc.disable()  # it would look for garbage among a million objects of libraries: a sixth of the time to import them
+    from embedder.models.torch_reading import main
+
+    main(sys.argv[1], Path(sys.argv[2]))
+    os._exit(0)  # nothing is left to be tidied up, and it would take a second
