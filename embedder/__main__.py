@@ -16,6 +16,7 @@ from embedder.metrics import EmbedderMetrics
 from embedder.models.catalogue_file import load_catalogue
 from embedder.models.exporting import export_model
 from embedder.models.from_settings import build_models, memory_budget, new_runtime
+from embedder.models.memory import map_large_blocks
 from embedder.servicer import EmbeddingServicer
 from embedder.settings import EmbedderSettings
 from embedder.similarity import Similarity
@@ -32,6 +33,7 @@ _HEALTH_NAMES = {domain: f"{_SERVICE}/{domain.name}" for domain in (Domain.TEXT,
 
 async def run(settings: EmbedderSettings) -> None:
     """Serve until a signal comes."""
+    map_large_blocks()
     registry = new_registry()
     metrics = EmbedderMetrics(registry)
     memory = memory_budget(settings)

@@ -78,7 +78,10 @@ class Batcher:
         #: Whether the worker has asked the device for a turn, or may not.
         self._asked = False
         self._closed = False
+        self._abandoned = False
         self._items = 0
+        #: Tokens of inputs that were admitted and do not wait yet, as far as anybody knows.
+        self._expected = 0
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
@@ -105,12 +108,12 @@ class Batcher:
         """For how long the batch that the device runs, of whichever model, has been run; 0 when none is."""
         return self._device.busy_seconds
 
-    async def admit(self, count: int, *, wait: bool) -> "Admission":
-        """Room for `count` inputs. When there is none, wait for it or raise QueueFullError.
+    async def admit(self, count: int, *, tokens: int = 0, wait: bool) -> "Admission":
+        """Room for `count` inputs of about `tokens` tokens. When there is none, wait for it or raise QueueFullError.
 
         A call that is larger than the whole queue is let in when nothing else waits. Raises BatcherClosedError.
         """
-        while not self._closed and self._items and self._is_full(count):
+        while not self._closed and self._items and self._is_full(count, tokens):
             if not wait:
                 raise self._full()
             self._room.clear()
@@ -118,8 +121,9 @@ class Batcher:
         if self._closed:
             raise BatcherClosedError("the model is being unloaded or exchanged", retry_after=0.1)
         self._items += count
+        self._expected += tokens
         self._idle.clear()
-        return Admission(self, count)
+        return Admission(self, count, tokens)
 
     async def drain(self) -> None:
         """Take no more, and wait until all that was admitted is answered."""
@@ -129,6 +133,7 @@ class Batcher:
     def close(self) -> None:
         """Take no more, and fail what waits. What runs cannot be interrupted, and is not waited for."""
         self._close()
+        self._abandoned = True
         with self._lock:
             abandoned = self._waiting.clear()
         self._fail(abandoned, BatcherClosedError("the model was unloaded"))
@@ -137,14 +142,19 @@ class Batcher:
         self._closed = True
         self._room.set()
 
-    def _is_full(self, count: int) -> bool:
-        return self._items + count > self._max_items or self._waiting.tokens >= self._max_tokens
+    def _is_full(self, count: int, tokens: int) -> bool:
+        expected = self._waiting.tokens + self._expected
+        return self._items + count > self._max_items or expected + tokens > self._max_tokens
 
     def _full(self) -> QueueFullError:
         delay = min(30.0, max(0.1, self._waiting.tokens / self._tokens_per_second / 2))
         return QueueFullError(
             f"{self._items} inputs with {self._waiting.tokens} tokens wait for the model already", retry_after=delay
         )
+
+    def _arrived(self, tokens: int) -> None:
+        self._expected -= tokens
+        self._room.set()
 
     def _release(self, count: int) -> None:
         self._items -= count
@@ -154,6 +164,8 @@ class Batcher:
 
     async def _answer(self, ticket: Ticket) -> Ticket:
         """Queue the work of a ticket and wait until it is done."""
+        if self._abandoned:
+            raise BatcherClosedError("the model was unloaded")
         future = ticket.done = self._loop.create_future()
         with self._lock:
             self._waiting.add(ticket)
@@ -198,6 +210,8 @@ class Batcher:
         started = time.monotonic()
         try:
             rows = self._run([entry.tokens for entry in batch])
+            if len(rows) != len(batch):
+                raise ValueError(f"{len(rows)} rows for {len(batch)} inputs")  # noqa: TRY301 - as bad as what it raises
         except Exception as error:
             self._isolate(batch, error)
         else:
@@ -270,9 +284,10 @@ class Batcher:
 class Admission:
     """The right to have some inputs answered; ends with the block that it is used in."""
 
-    def __init__(self, batcher: Batcher, count: int) -> None:
+    def __init__(self, batcher: Batcher, count: int, tokens: int) -> None:
         self._batcher = batcher
         self._count = count
+        self._tokens = tokens
 
     def __enter__(self) -> Self:
         return self
@@ -280,7 +295,13 @@ class Admission:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._batcher._release(self._count)  # the other half of `admit`
+        # The other half of `admit`.
+        self._arrived()
+        self._batcher._release(self._count)
+
+    def _arrived(self) -> None:
+        self._batcher._arrived(self._tokens)
+        self._tokens = 0
 
     async def answer(self, works: Sequence[Work], *, deadline: float = float("inf")) -> Ticket:
         """Have the inputs run, and wait for them. Equal inputs that wait or run already are not run again.
@@ -289,4 +310,5 @@ class Admission:
         Raises DeadlineExceededError then, and InternalError when an input fails. Whoever is cancelled takes their
         inputs with them.
         """
+        self._arrived()  # from here on they are counted as they are
         return await self._batcher._answer(Ticket(works, deadline))

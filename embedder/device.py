@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+import structlog
+
 
 class Device:
     """A thread that runs jobs in the order in which they were asked for.
@@ -28,8 +30,8 @@ class Device:
         return 0.0 if since is None else time.monotonic() - since
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Have `job` run after those that were submitted before. It must not raise."""
-        if self._thread is None:
+        """Have `job` run after those that were submitted before. What it raises is only logged."""
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._live, name=f"device {self._name}", daemon=True)
             self._thread.start()
         self._jobs.put(job)
@@ -41,6 +43,9 @@ class Device:
     def _live(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._since = time.monotonic()
-            job()
+            try:
+                job()
+            except BaseException:  # jobs tell their owners themselves; the thread is not only theirs
+                structlog.get_logger("device").exception("job failed", device=self._name)
             self._since = None
             del job  # with it goes the model, if it has been unloaded

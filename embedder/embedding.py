@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -66,6 +66,15 @@ class CountResult:
     max_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Who answered, and what. An answer is of one model, whatever is swapped meanwhile, and says of which."""
+
+    model: Model
+    encoder: Encoder
+    encoded: Encoded
+
+
 class Observer(Protocol):
     """Hears of the work done."""
 
@@ -87,26 +96,12 @@ class Embedding:
         DeadlineExceededError, and QueueFullError unless `wait_for_room` is set.
         """
         require_inputs(command.inputs)
-        # From here on a domain keeps its model, whatever is swapped: an answer is of one model, and says which.
-        models = {domain: self._models[domain] for domain in domains_of(command.domain)}
-        for domain, model in models.items():
-            await _require_dimensions(domain, model, command.dimensions)
-        answers: dict[Model, asyncio.Task[tuple[Encoded, Encoder]]] = {}
-        for domain, model in models.items():
-            if model not in answers:  # domains that share a model share its answer
-                encoding = self._encode(domain, model, command, wait_for_room=wait_for_room)
-                answers[model] = asyncio.create_task(encoding)
-        try:
-            await asyncio.gather(*answers.values())
-        finally:
-            for answer in answers.values():  # when one failed, or the caller left, nobody wants the other
-                answer.cancel()
-        results = {domain: answers[model].result() for domain, model in models.items()}
+        answers = await self._ask(domains_of(command.domain), command, wait_for_room=wait_for_room)
         return EmbedResult(
-            encoded={domain: encoded for domain, (encoded, _) in results.items()},
+            encoded={domain: answer.encoded for domain, answer in answers.items()},
             models=[
-                describe(models[domain], domain, dimensions=command.dimensions, encoder=encoder)
-                for domain, (_, encoder) in results.items()
+                describe(answer.model, domain, dimensions=command.dimensions, encoder=answer.encoder)
+                for domain, answer in answers.items()
             ],
         )
 
@@ -119,34 +114,53 @@ class Embedding:
         tokens = await encoder.count(inputs, kind)
         return CountResult([item.count for item in tokens], encoder.engine.info.max_tokens)
 
-    async def _encode(
-        self, domain: Domain, model: Model, command: EmbedCommand, *, wait_for_room: bool
-    ) -> tuple[Encoded, Encoder]:
+    async def _ask(
+        self, domains: Iterable[Domain], command: EmbedCommand, *, wait_for_room: bool
+    ) -> dict[Domain, _Answer]:
+        """Have the present models of the domains answer, each on its own but all at once."""
+        sharing: dict[Model, list[Domain]] = {}
+        for domain in domains:  # those that share a model share its answer
+            model = self._models[domain]
+            await _require_dimensions(domain, model, command.dimensions)
+            sharing.setdefault(model, []).append(domain)
+        tasks = [
+            asyncio.create_task(self._ask_one(model, group, command, wait_for_room=wait_for_room))
+            for model, group in sharing.items()
+        ]
+        try:
+            found = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # when one failed, or the caller left, nobody wants the other
+                task.cancel()
+        return {domain: answer for answers in found for domain, answer in answers.items()}
+
+    async def _ask_one(
+        self, model: Model, domains: Sequence[Domain], command: EmbedCommand, *, wait_for_room: bool
+    ) -> dict[Domain, _Answer]:
         started = time.perf_counter()
-        while True:
+        encoder = None
+        try:
             encoder = await model.ready()
-            try:
-                encoded = await encoder.encode(
-                    command.inputs,
-                    kind=command.kind,
-                    dimensions=command.dimensions or encoder.space.dimension,
-                    reject_truncation=command.reject_truncation,
-                    wait_for_room=wait_for_room,
-                )
-            except BatcherClosedError:
-                # Unloaded between having it and using it. Being asked for again, it is loaded again.
-                if model.encoder is encoder:
-                    raise
-                continue
-            break
+            encoded = await encoder.encode(
+                command.inputs,
+                kind=command.kind,
+                dimensions=command.dimensions or encoder.space.dimension,
+                reject_truncation=command.reject_truncation,
+                wait_for_room=wait_for_room,
+            )
+        except BatcherClosedError:
+            if encoder is not None and model.encoder is encoder:
+                raise  # the process ends
+            # Unloaded or exchanged meanwhile. Asked again, it is loaded again, or another one answers.
+            return await self._ask(domains, command, wait_for_room=wait_for_room)
         self._observer.encoded(
-            domain,
+            domains[0],
             inputs=len(command.inputs),
             cached=sum(encoded.cached),
             tokens=sum(encoded.token_counts),
             seconds=time.perf_counter() - started,
         )
-        return encoded, encoder
+        return {domain: _Answer(model, encoder, encoded) for domain in domains}
 
 
 async def _require_dimensions(domain: Domain, model: Model, dimensions: int) -> None:

@@ -107,7 +107,7 @@ async def _stream_inputs(requests: AsyncIterator[pb.EmbedStreamRequest]) -> Asyn
         try:
             item = StreamInput(request.id, _stream_command(request))
         except InvalidArgumentError as error:
-            item = StreamInput(request.id[:_MAX_ID_BYTES], error)
+            item = StreamInput(_clipped(request.id), error)
         yield item
 
 
@@ -121,6 +121,10 @@ def _stream_command(request: pb.EmbedStreamRequest) -> EmbedCommand:
         dimensions=request.dimensions,
         reject_truncation=request.reject_truncation,
     )
+
+
+def _clipped(text: str) -> str:
+    return text.encode()[:_MAX_ID_BYTES].decode(errors="ignore")
 
 
 def _news(told: dict[Domain, ModelDescription], result: EmbedResult) -> list[ModelDescription]:

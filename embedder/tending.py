@@ -1,4 +1,4 @@
-"""What goes on beside the calls: reporting the health of models, and unloading those that nobody uses."""
+"""What goes on beside the calls: reporting the health of models, loading what failed, unloading what is idle."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,15 +19,16 @@ async def tend(models: Models, report: Report, *, idle_unload_seconds: float, in
     models.watch_health(changed.set)
     reported: dict[Domain | None, bool] = {}
     while True:
+        changed.clear()  # before looking: what changes from here on is looked at next time
         fit: dict[Domain | None, bool] = {domain: models[domain].healthy for domain in models}
         fit[None] = any(fit.values())
         for subject, healthy in fit.items():
             if reported.get(subject) is not healthy:
                 await report(subject, healthy)
         reported = fit
+        models.retry_failed()
         if idle_unload_seconds:
             await models.unload_idle(idle_unload_seconds)
-        changed.clear()
         try:
             async with asyncio.timeout(interval):
                 await changed.wait()

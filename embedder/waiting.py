@@ -155,8 +155,11 @@ class Waiting:
         while not batch and self:
             for entry in self._next_lane().oldest(self._token_budget):
                 self._leave(entry)
-                late = all(ticket.deadline <= now for ticket, _ in entry.wanted_by)
-                (expired if late else batch).append(entry)
+                if all(ticket.deadline <= now for ticket, _ in entry.wanted_by):
+                    del self._known[entry.key]  # nobody may join it any more
+                    expired.append(entry)
+                else:
+                    batch.append(entry)
         return batch, expired
 
     def settle(self, entry: Entry) -> Sequence[tuple[Ticket, int]]:

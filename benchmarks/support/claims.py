@@ -8,7 +8,7 @@ from benchmarks.support.scenarios import BARE, CEILING, EMBEDDER, NAIVE, STREAM
 Results = dict[str, dict[str, Series]]
 
 ONE, MANY, BULK, CACHE = "1 client, short", "64 clients, short", "bulk, 4 to 512 tokens", "cache, 1 client"
-HYBRID_ONE, HYBRID_MANY, HYBRID_BULK = "HYBRID, 1 client, short", "HYBRID, 64 clients, short", "HYBRID, bulk"
+HYBRID_ONE, HYBRID_MANY = "HYBRID, 1 client, short", "HYBRID, 64 clients, short"
 
 
 def speed_claims(results: Results) -> list[Claim]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -112,7 +112,16 @@ class Encoder:
         return self._fingerprints[dimensions]
 
     async def count(self, texts: Sequence[str], kind: InputKind) -> list[Tokenized]:
-        """The tokens of texts, prefix and special tokens included."""
+        """The tokens of texts, prefix and special tokens included. Raises QueueFullError."""
+        with await self.batcher.admit(len(texts), tokens=self._about(texts), wait=False):
+            return await self._tokenize(texts, kind)
+
+    def _about(self, texts: Iterable[str]) -> int:
+        """How many tokens the model will read, before anybody knows: a token is about four characters."""
+        most = self.engine.info.max_tokens
+        return sum(min(most, 1 + len(text) // 4) for text in texts)
+
+    async def _tokenize(self, texts: Sequence[str], kind: InputKind) -> list[Tokenized]:
         prefix = self.space.profile.prefixes[kind]
         prefixed = [prefix + text for text in texts]
         if sum(map(len, prefixed)) <= _SHORT_CHARACTERS:
@@ -128,10 +137,10 @@ class Encoder:
         *,
         wait_for_room: bool,
     ) -> tuple[list[CachedEmbedding], Timings]:
-        with await self.batcher.admit(len(missing), wait=wait_for_room) as admission:
+        texts = list(missing.values())
+        with await self.batcher.admit(len(texts), tokens=self._about(texts), wait=wait_for_room) as admission:
             started = time.perf_counter()
-            texts = list(missing.values())
-            tokens = await self.count(texts, kind)
+            tokens = await self._tokenize(texts, kind)
             tokenized = time.perf_counter() - started
             _require_short({index: item.count for index, item in zip(missing, tokens, strict=True)}, limit)
             works = [Work((kind, text), item, kind) for text, item in zip(texts, tokens, strict=True)]

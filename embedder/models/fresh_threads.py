@@ -10,14 +10,13 @@ _T = TypeVar("_T")
 
 
 class FreshThreads(Executor):
-    """Runs one call at a time, each in a thread that ends with it.
+    """Runs every call in a thread that ends with it.
 
     A thread that has computed keeps its pool of OpenMP threads until it ends, which slows down all others: see Device.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._one_at_a_time = threading.Lock()
         self._closed = False
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
@@ -25,17 +24,18 @@ class FreshThreads(Executor):
         future: Future[_T] = Future()
 
         def run() -> None:
-            with self._one_at_a_time:
-                if self._closed:
-                    future.cancel()
-                if not future.set_running_or_notify_cancel():
-                    return
-                try:
-                    result = fn(*args, **kwargs)
-                except BaseException as error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
+            if self._closed:
+                future.cancel()
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as error:
+                future.set_exception(error)
+            except BaseException as error:  # which an event loop would take as an order to end
+                future.set_exception(RuntimeError(f"ended by {error!r}"))
+            else:
+                future.set_result(result)
 
         # A daemon: what it does cannot be interrupted, and must not hold up the end of the process.
         threading.Thread(target=run, name=self._name, daemon=True).start()

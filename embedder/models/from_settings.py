@@ -70,6 +70,7 @@ class _Maker:
             revision=reference.revision if isinstance(reference, HubModel) else "",
             dimension=options.dimension,
             engine="mock" if mock else engine_for(options, profile),
+            precision=options.precision,
             device="cpu" if mock else options.device.replace("auto", ""),  # known once torch has looked
         )
         loader = (

@@ -18,7 +18,7 @@ from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
 from embedder.models.memory import MemoryBudget, release_memory
-from embedder.models.memory_need import need
+from embedder.models.memory_need import need, reading_need
 from embedder.models.mock_engine import MockEngine
 from embedder.models.model import Loaded, Loader
 from embedder.models.precision import fitting
@@ -55,12 +55,14 @@ def real_loader(reference: ModelReference, options: LoadOptions, catalogue: Cata
         profile = catalogue.profile_of(reference, files.directory)
         engine_name = _engine_of_files(wanted, options, files, profile)
         precision = fitting(options.precision, engine=engine_name, device=options.device)
-        memory.require(
-            reference.name,
-            need(files.directory, engine=engine_name, precision=precision, onnx_file=profile.onnx_file),
-        )
+        needed = need(files.directory, engine=engine_name, precision=precision, onnx_file=profile.onnx_file)
+        meanwhile = reading_need(files.directory, precision) if engine_name == "torch" else 0
         # Hashing releases the GIL and importing torch takes seconds: they overlap.
-        with ThreadPoolExecutor(1, "digest") as aside, _collector_at_rest():
+        with (
+            memory.reserved(reference.name, needed, meanwhile=meanwhile),
+            ThreadPoolExecutor(1, "digest") as aside,
+            _collector_at_rest(),
+        ):
             digest = aside.submit(
                 content_digest,
                 files.directory,
@@ -70,7 +72,7 @@ def real_loader(reference: ModelReference, options: LoadOptions, catalogue: Cata
             )
             engine = _ENGINES[engine_name](reference, files, profile, options)
             content = digest.result()
-        verify(engine, name=reference.name, dimension=options.dimension)
+            verify(engine, name=reference.name, dimension=options.dimension)
         structlog.get_logger("models").info(
             "read model",
             model=reference.name,
@@ -125,10 +127,10 @@ def verify(engine: Engine, *, name: str, dimension: int) -> None:
     norms = np.linalg.norm(together, axis=1)
     if not np.isfinite(norms).all() or not norms.all():
         raise ModelUnusableError(f"model {name!r}: makes vectors that are zero, NaN or infinite")
-    for other, complaint in ((again, "twice"), (alone, "alone and beside another")):
+    # Half precision rounds differently in another batch.
+    for other, complaint, least in ((again, "twice", 0.99999), (alone, "alone and beside another", 0.999)):
         cosines = np.sum(together * other, axis=1) / (norms * np.linalg.norm(other, axis=1))
-        # Half precision may round differently in another batch; int8 scales by what is beside.
-        if not (cosines > 0.99).all():
+        if not (cosines > least).all():
             raise ModelUnusableError(f"model {name!r}: makes different vectors of one text, {complaint}")
 
 

@@ -3,7 +3,9 @@
 import ctypes
 import gc
 import platform
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -86,6 +88,7 @@ class MemoryBudget:
     def __init__(self, budget_bytes: int | None, watch: MemoryWatch) -> None:
         """Without `budget_bytes` the budget is nine tenths of the control group's limit, or none without a limit."""
         self._given = budget_bytes
+        self._loading = threading.Lock()
         self._watch = watch
 
     def used(self) -> int:
@@ -99,11 +102,18 @@ class MemoryBudget:
         limit = self._watch.limit()
         return None if limit is None else int(limit * _SHARE_OF_LIMIT)
 
-    def require(self, name: str, need_bytes: int) -> None:
-        """Make sure that a model which needs `need_bytes` more fits; `name` is what errors call it.
+    @contextmanager
+    def reserved(self, name: str, need_bytes: int, *, meanwhile: int = 0) -> Iterator[None]:
+        """Load a model that needs `need_bytes` more within this block, if it fits, while nobody else loads one.
 
-        Raises MemoryBudgetError.
+        `meanwhile` is what loading takes outside of this process, which counts in the control group only. `name` is
+        what errors call the model. Raises MemoryBudgetError.
         """
+        with self._loading:
+            self._require(name, need_bytes if self._given is not None else max(need_bytes, meanwhile))
+            yield
+
+    def _require(self, name: str, need_bytes: int) -> None:
         budget = self.budget()
         used = self.used()
         if budget is None or used + need_bytes <= budget:

@@ -13,13 +13,16 @@ from embedder.models.onnx_files import int8_name
 _MIB = 2**20
 
 #: Libraries of an engine, as long as it is not imported: growth of RSS in a process that already has the rest of the
-#: embedder, by `import embedder.models.torch_engine` (376 MiB, and 22 MiB of libtorch that the first batch touches),
+#: embedder, by `import embedder.models.torch_engine` (182 MiB, and 25 MiB of libtorch that the first batch touches),
 #: and by `import onnxruntime, tokenizers` (21 MiB, and 14 MiB). torch 2.13 on x86-64, Python 3.11.
-_LIBRARIES = {"torch": ("sentence_transformers", 400 * _MIB), "onnx": ("onnxruntime", 35 * _MIB)}
+_LIBRARIES = {"torch": ("torch", 210 * _MIB), "onnx": ("onnxruntime", 35 * _MIB)}
 
-#: The tokenizer, the modules as objects, and what the allocator cannot give back: growth of RSS beyond the weights by
-#: loading a second model, its heap trimmed: 17 MiB for a vocabulary of 30 000.
-_AROUND_WEIGHTS = 20 * _MIB
+#: The process that reads a torch model: 418 MiB of libraries beside the weights.
+_READER = 420 * _MIB
+
+#: The tokenizer, machine code for the model's shapes, and what the allocator cannot give back: growth of RSS beyond the
+#: weights by loading a second and a third model, its heap trimmed: 46 and 42 MiB for vocabularies of 30 000 and 61 000.
+_AROUND_WEIGHTS = 46 * _MIB
 
 #: Activations: growth of anonymous memory at the peak of batches of up to 512 tokens with 12 layers of 768:
 #: 14 MiB with torch in bf16, 60 MiB when the heap is fragmented.
@@ -44,6 +47,12 @@ def need(directory: Path, *, engine: str, precision: str, onnx_file: str | None 
         _onnx_weights(directory, precision, onnx_file) if engine == "onnx" else _torch_weights(directory, precision)
     )
     return weights + _AROUND_WEIGHTS + _ACTIVATIONS + _libraries(engine)
+
+
+def reading_need(directory: Path, precision: str) -> int:
+    """Bytes that the process which reads a torch model takes at most, before ours takes anything. The file that it
+    maps is not counted: the kernel can let go of it."""
+    return _READER + _AROUND_WEIGHTS + _torch_weights(directory, precision)
 
 
 def _libraries(engine: str) -> int:

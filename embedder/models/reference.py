@@ -16,6 +16,10 @@ _PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _PACKAGE_SCHEME = "package:"
 
 
+#: Longest reference: paths are not longer on the systems that we know.
+_LONGEST = 4_096
+
+
 @dataclass(frozen=True, slots=True)
 class HubModel:
     """A model on the Hugging Face hub."""
@@ -65,11 +69,13 @@ class ModelFiles:
 def parse_reference(text: str) -> ModelReference:
     """Read a reference. Raises ModelUnusableError when it is none."""
     text = text.strip()
+    if len(text) > _LONGEST:
+        raise ModelUnusableError(f"model {text[:40]!r}...: a reference has at most {_LONGEST} characters")
     if text.startswith(_PACKAGE_SCHEME):
         if not _PACKAGE.fullmatch(text.removeprefix(_PACKAGE_SCHEME)):
             raise ModelUnusableError(f"model {text!r}: after `package:` comes the name of an importable Python package")
         return PackagedModel(text)
-    if text.startswith(("/", "./", "../", "~")) or (text and Path(text).is_dir()):
+    if text.startswith(("/", "./", "../", "~")) or _is_directory(text):
         return LocalModel(text)
     match = _HUB_ID.fullmatch(text)
     if match is None:
@@ -77,6 +83,13 @@ def parse_reference(text: str) -> ModelReference:
             f"model {text!r}: neither a hub id `owner/name[@revision]`, nor an existing directory, nor `package:NAME`"
         )
     return HubModel(match["id"], match["revision"] or "")
+
+
+def _is_directory(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).is_dir()
+    except (OSError, ValueError):  # longer than the file system takes, or with a NUL
+        return False
 
 
 def resolve(

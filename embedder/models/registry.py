@@ -18,7 +18,10 @@ from servicekit.errors import TrimemError
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What callers may know about the model of a domain. Empty or 0 where it is known only after loading."""
+    """What callers may know about the model of a domain. Empty or 0 where it is known only after loading.
+
+    The fingerprint of a model that was unloaded is still known.
+    """
 
     domain: Domain
     name: str
@@ -92,6 +95,14 @@ class Models:
         if refused and not any(model.encoder for model in distinct):
             raise refused[0]
 
+    def retry_failed(self) -> None:
+        """Begin to load the models that could not be loaded before, if it is time to try again.
+
+        A model that is unhealthy gets no calls that could load it.
+        """
+        for model in set(self._models.values()):
+            model.retry_failed()
+
     async def unload_idle(self, seconds: float) -> None:
         """Unload the models that nobody has used for so long."""
         for model in set(self._models.values()):
@@ -111,23 +122,21 @@ class Models:
         self._swapping.add(domain)
         try:
             old = self[domain]
-            with suppress(TrimemError):  # its fingerprint is needed; but one that cannot be loaded may be replaced, too
-                await old.ready()
+            if old.space is None:  # its fingerprint is needed; but one that cannot be loaded may be replaced, too
+                with suppress(TrimemError):
+                    await old.ready()
             previous = self.describe(domain)
-            new = self._make(domain, name=name or old.name, engine=engine, precision=precision)
+            new = self._new(domain, name=name or old.reference, engine=engine, precision=precision)
             try:
                 swapped = Swapped(previous, describe(new, domain, encoder=await new.ready()))
                 _require_allowed(swapped, domain, allow_space_change=allow_space_change or dry_run)
-            except BaseException:
-                await asyncio.shield(new.unload())
-                raise
-            if dry_run:
-                await new.unload()
-            else:
-                self._flip(domain, new)
-                self._log.info("model swapped", domain=domain.name, old=old.name, new=new.name)
-                if old not in self._models.values():
-                    await asyncio.shield(old.unload())
+                if not dry_run:
+                    self._flip(domain, new)
+                    self._log.info("model swapped", domain=domain.name, old=old.name, new=new.name)
+            finally:
+                for model in (old, new):
+                    if model not in self._models.values():
+                        await asyncio.shield(model.retire())
             return swapped
         finally:
             self._swapping.discard(domain)
@@ -141,6 +150,12 @@ class Models:
         """The model of TEXT or CODE as it makes vectors of length `dimensions`; 0 means of full length."""
         return describe(self[domain], domain, dimensions=dimensions, encoder=self[domain].encoder)
 
+    def _new(self, domain: Domain, *, name: str, engine: str, precision: str) -> Model:
+        """A model to take over, or that of the other domain if it is what is asked for."""
+        new = self._make(domain, name=name, engine=engine, precision=precision)
+        others = (model for other, model in self._models.items() if other is not domain)
+        return next((model for model in others if model.configured == new.configured), new)
+
     def _flip(self, domain: Domain, new: Model) -> None:
         new.on_health = self._on_health
         self._models[domain] = new
@@ -152,6 +167,12 @@ def _require_allowed(swapped: Swapped, domain: Domain, *, allow_space_change: bo
         raise SpaceChangeError(domain.name)
 
 
+def _fingerprint(model: Model, dimensions: int, encoder: Encoder | None) -> str:
+    if encoder is not None:
+        return encoder.fingerprint(dimensions)
+    return "" if model.space is None else model.space.fingerprint(dimensions)
+
+
 def describe(model: Model, domain: Domain, *, dimensions: int = 0, encoder: Encoder | None) -> ModelDescription:
     """What callers may know about a model that answers with `encoder`, or about one that is not loaded."""
     configured = model.configured
@@ -161,7 +182,7 @@ def describe(model: Model, domain: Domain, *, dimensions: int = 0, encoder: Enco
         domain=domain,
         name=model.name,
         revision=encoder.revision if encoder else configured.revision,
-        fingerprint=encoder.fingerprint(dimensions) if encoder else "",
+        fingerprint=_fingerprint(model, dimensions, encoder),
         dimension=dimensions,
         max_tokens=info.max_tokens if info else 0,
         precision=info.precision if info else "",

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -48,51 +49,44 @@ def test_a_closed_device_ends_its_thread_after_what_it_was_given() -> None:
     assert "device to be closed" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_calls_run_one_at_a_time_in_threads_that_end() -> None:
-    threads, at_once, most = FreshThreads("fresh"), 0, 0
-
-    def call(number: int) -> int:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        time.sleep(0.002)
-        at_once -= 1
-        return number
-
-    futures = [threads.submit(call, number) for number in range(10)]
-    assert [future.result(PATIENCE) for future in futures] == list(range(10))
-    assert most == 1
-    for thread in threading.enumerate():
-        if thread.name == "fresh":
-            thread.join(PATIENCE)
-    assert "fresh" not in [thread.name for thread in threading.enumerate()]
+def test_calls_run_in_threads_that_end() -> None:
+    threads = FreshThreads("fresh")
+    futures = [threads.submit(threading.current_thread) for _ in range(10)]
+    used = {future.result(PATIENCE) for future in futures}
+    assert len(used) == 10
+    for thread in used:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in used)
 
 
 def test_what_a_call_raises_reaches_who_waits() -> None:
-    def fail() -> None:
-        raise SystemExit("no")
+    def fail(error: BaseException) -> None:
+        raise error
 
-    with pytest.raises(SystemExit):
-        FreshThreads("fresh").submit(fail).result(PATIENCE)
+    with pytest.raises(KeyError):
+        FreshThreads("fresh").submit(fail, KeyError("x")).result(PATIENCE)
+    with pytest.raises(RuntimeError, match="SystemExit"):  # an event loop would end with it
+        FreshThreads("fresh").submit(fail, SystemExit("no")).result(PATIENCE)
+
+
+def test_a_job_that_raises_does_not_end_the_thread() -> None:
+    device, done = Device("test"), threading.Event()
+
+    def fail() -> None:
+        raise SystemExit
+
+    device.submit(fail)
+    device.submit(done.set)
+    assert done.wait(PATIENCE)
+    device.close()
 
 
 def test_after_the_end_nothing_is_begun() -> None:
-    threads, hold, begun = FreshThreads("fresh"), threading.Event(), threading.Event()
-
-    def wait() -> None:
-        begun.set()
-        hold.wait(PATIENCE)
-
-    first = threads.submit(wait)
-    assert begun.wait(PATIENCE)
-    second = threads.submit(lambda: pytest.fail("was begun"))
-
+    threads = FreshThreads("fresh")
     threads.shutdown(cancel_futures=True)
-    hold.set()
-    first.result(PATIENCE)
-    while not second.done():
-        time.sleep(0.001)
-    assert second.cancelled()
+    future = threads.submit(lambda: pytest.fail("was begun"))
+    with pytest.raises(CancelledError):
+        future.result(PATIENCE)
 
 
 def assert_true(value: bool) -> None:

@@ -14,7 +14,7 @@ from embedder.models.errors import ModelUnusableError
 from embedder.models.model import Loaded
 from embedder.models.registry import Models
 from servicekit.errors import InvalidArgumentError
-from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, loaded, mock_models, model_of, models_of
+from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, loaded, mock_models, model_of, models_of, runtime
 
 
 @pytest_asyncio.fixture
@@ -52,7 +52,7 @@ async def test_inputs_that_cannot_be_embedded_are_named_and_reach_no_model(
     with pytest.raises(InvalidArgumentError) as caught:
         await embedding.embed(EmbedCommand(inputs))
     assert [violation.field for violation in caught.value.violations] == [field]
-    assert models[Domain.TEXT].loaded is None
+    assert models[Domain.TEXT].encoder is None
 
 
 @pytest.mark.parametrize("inputs", [["a"] * MAX_INPUTS, ["a" * MAX_INPUT_BYTES], ["é" * (MAX_INPUT_BYTES // 2)]])
@@ -85,16 +85,18 @@ async def test_hybrid_gives_the_same_vectors_as_each_domain_alone(embedding: Emb
         np.testing.assert_array_equal(both.encoded[domain].vectors, alone.encoded[domain].vectors)
 
 
-async def test_hybrid_runs_both_models_at_the_same_time(records: Records) -> None:
-    text, code = ScriptedEngine(), ScriptedEngine()
+async def test_hybrid_asks_both_models_at_once(records: Records) -> None:
+    """They share a device, so the second runs after the first; but it waits there already."""
+    text, code, shared = ScriptedEngine(), ScriptedEngine(), runtime()
     text.go.clear()
-    code.go.clear()
-    models = models_of(model_of(lambda: loaded(text)), model_of(lambda: loaded(code)))
+    models = models_of(model_of(lambda: loaded(text), shared=shared), model_of(lambda: loaded(code), shared=shared))
     asking = asyncio.create_task(Embedding(models, records).embed(EmbedCommand(["a"], Domain.HYBRID)))
-    for engine in (text, code):
-        assert await asyncio.to_thread(engine.busy.wait, PATIENCE)  # neither has been let go
+    assert await asyncio.to_thread(text.busy.wait, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        while not ((encoder := models[Domain.CODE].encoder) and encoder.batcher.waiting_tokens):
+            await asyncio.sleep(0.001)
+    assert not code.busy.is_set()
     text.go.set()
-    code.go.set()
     await asking
     models.close()
 

@@ -96,14 +96,15 @@ class Using(MemoryWatch):
 
 def test_a_model_that_fits_to_the_byte_is_let_in_and_one_that_does_not_is_refused() -> None:
     budget = MemoryBudget(1000 * MIB, Using(400 * MIB))
-    budget.require("fits", 600 * MIB)
+    with budget.reserved("fits", 600 * MIB):
+        pass
     with pytest.raises(MemoryBudgetError):
-        budget.require("does not", 600 * MIB + 1)
+        budget.reserved("does not", 600 * MIB + 1).__enter__()
 
 
 def test_the_refusal_says_what_is_needed_used_and_allowed_and_what_to_do() -> None:
     with pytest.raises(ResourceExhaustedError) as caught:
-        MemoryBudget(1000 * MIB, Using(400 * MIB)).require("owner/name", 700 * MIB)
+        MemoryBudget(1000 * MIB, Using(400 * MIB)).reserved("owner/name", 700 * MIB).__enter__()
     assert caught.value.reason == "MEMORY_BUDGET"
     assert caught.value.retry_after is None
     message = caught.value.message
@@ -115,7 +116,7 @@ def test_without_a_setting_a_tenth_of_the_control_groups_limit_is_kept_free() ->
     budget = MemoryBudget(None, Using(0, limited=1000 * MIB))
     assert budget.budget() == 900 * MIB
     with pytest.raises(MemoryBudgetError, match="raise the limit of the container"):
-        budget.require("model", 901 * MIB)
+        budget.reserved("model", 901 * MIB).__enter__()
 
 
 def test_the_setting_stands_above_the_control_groups_limit() -> None:
@@ -125,7 +126,8 @@ def test_the_setting_stands_above_the_control_groups_limit() -> None:
 def test_without_setting_and_limit_everything_fits() -> None:
     budget = MemoryBudget(None, Using(0))
     assert budget.budget() is None
-    budget.require("model", 2**60)
+    with budget.reserved("model", 2**60):
+        pass
 
 
 def safetensors(path: Path, **tensors: tuple[str, list[int]]) -> None:

@@ -47,7 +47,7 @@ async def test_vectors_are_compared_by_angle_without_loading_a_model(
     assert result.cosine == pytest.approx(cosine)
     assert -1 <= result.cosine <= 1
     assert result.score == pytest.approx((cosine + 1) / 2)
-    assert models[Domain.TEXT].loaded is None
+    assert models[Domain.TEXT].encoder is None
 
 
 async def test_texts_are_embedded_by_the_model_of_the_domain(similarity: Similarity, models: Models) -> None:
@@ -55,7 +55,7 @@ async def test_texts_are_embedded_by_the_model_of_the_domain(similarity: Similar
     other = await similarity.compare("hello world", "bananas", Domain.CODE)
     assert same.cosine == pytest.approx(1)
     assert other.cosine < 0.5
-    assert models[Domain.TEXT].loaded is None
+    assert models[Domain.TEXT].encoder is None
 
 
 async def test_a_text_may_be_compared_with_a_vector_of_its_model(similarity: Similarity) -> None:
