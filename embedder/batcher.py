@@ -144,7 +144,8 @@ class Batcher:
 
     def _is_full(self, count: int, tokens: int) -> bool:
         expected = self._waiting.tokens + self._expected
-        return self._items + count > self._max_items or expected + tokens > self._max_tokens
+        full = expected >= self._max_tokens or expected + tokens > self._max_tokens
+        return full or self._items + count > self._max_items
 
     def _full(self) -> QueueFullError:
         delay = min(30.0, max(0.1, self._waiting.tokens / self._tokens_per_second / 2))

@@ -35,7 +35,8 @@ async def test_a_model_is_loaded_and_unloaded_on_demand() -> None:
             assert load.model.fingerprint
         for _ in range(2):
             unload = await embedder.admin.UnloadModel(admin.UnloadModelRequest(domain=pb.DOMAIN_CODE), timeout=PATIENCE)
-            assert (unload.model.state, unload.model.fingerprint) == (pb.MODEL_STATE_UNLOADED, "")
+            assert (unload.model.state, unload.model.weight_bytes) == (pb.MODEL_STATE_UNLOADED, 0)
+            assert unload.model.fingerprint == load.model.fingerprint  # still known
         answer = await embedder.stub.Embed(pb.EmbedRequest(inputs=["a"], domain=pb.DOMAIN_CODE), timeout=PATIENCE)
         assert answer.models[0].fingerprint == load.model.fingerprint
 
@@ -62,6 +63,9 @@ async def test_a_swap_says_whether_the_space_changed() -> None:
         ({}, "domain"),
         ({"domain": pb.DOMAIN_TEXT, "engine": "tensorflow"}, "engine"),
         ({"domain": pb.DOMAIN_TEXT, "precision": "fp4"}, "precision"),
+        ({"domain": pb.DOMAIN_TEXT, "name": "no/such/thing"}, "name"),
+        ({"domain": pb.DOMAIN_TEXT, "name": "x" * 5_000}, "name"),
+        ({"domain": pb.DOMAIN_TEXT, "name": "x" * 1_000}, "name"),
     ],
 )
 async def test_a_swap_that_makes_no_sense_is_refused_by_field(values: dict[str, object], field: str) -> None:

@@ -11,7 +11,7 @@ from embedder.batcher import Batcher, BatcherClosedError, QueueFullError
 from embedder.device import Device
 from embedder.domain import InputKind
 from embedder.models.engine import Tokenized, Vectors
-from embedder.waiting import Ticket, Work
+from embedder.waiting import Ticket, Waiting, Work
 from servicekit.errors import DeadlineExceededError, InternalError
 from tests.fixtures_embedder import PATIENCE, Unheard
 
@@ -26,6 +26,7 @@ class Machine:
         self.entered = threading.Semaphore(0)
         self.leave = threading.Semaphore(0)
         self.held = False
+        self.rows: Callable[[Vectors], Vectors] = lambda rows: rows
         self.fails: Callable[[list[int]], BaseException | None] = lambda _batch: None
 
     def __call__(self, inputs: Sequence[Tokenized]) -> Vectors:
@@ -36,7 +37,7 @@ class Machine:
             assert self.leave.acquire(timeout=PATIENCE)
         if error := self.fails(batch):
             raise error
-        return np.array([[number, len(inputs)] for number in batch], dtype=np.float32)
+        return self.rows(np.array([[number, len(inputs)] for number in batch], dtype=np.float32))
 
     async def has_begun(self) -> None:
         """Wait until it has a batch in hand."""
@@ -216,6 +217,52 @@ async def test_a_queue_is_full_by_tokens_too(machine: Machine) -> None:
     machine.let_go()
     await asyncio.gather(first, second)
     await batcher.drain()
+
+
+async def test_a_queue_is_full_by_tokens_that_are_only_expected(machine: Machine) -> None:
+    batcher = batcher_of(machine, max_tokens=8)
+    with await batcher.admit(1, tokens=5, wait=False) as first:
+        with pytest.raises(QueueFullError):
+            await batcher.admit(1, tokens=4, wait=False)
+        with await batcher.admit(1, tokens=3, wait=False):
+            pass  # left without work, and counts no more
+        await first.answer([work(1, 2)])
+        with await batcher.admit(1, tokens=8, wait=False):  # what was expected has come, and gone
+            pass
+    await batcher.drain()
+
+
+async def test_an_answer_with_too_few_rows_fails_whose_it_is_and_nothing_hangs(machine: Machine) -> None:
+    batcher = batcher_of(machine)
+    machine.rows = lambda rows: rows[:-1] if len(rows) > 1 or rows[0, 0] == 2 else rows
+    first = await busy(batcher, machine)
+    others = [asyncio.create_task(answer(batcher, work(number))) for number in (1, 2, 3)]
+    await queued(batcher, 4)
+    machine.let_go()
+    await first
+    answered = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(each) for each in answered] == [Ticket, InternalError, Ticket]
+    with pytest.raises(InternalError):
+        await answer(batcher, work(2))  # is tried again, and does not wait for the first
+    await batcher.drain()
+
+
+def test_nobody_joins_an_input_whose_time_is_up() -> None:
+    waiting = Waiting(64)
+    waiting.add(Ticket([work(1)], deadline=0.0))
+    _, (late,) = waiting.take(now=1.0)
+    waiting.add(Ticket([work(1)], deadline=9.0))
+    (other,), _ = waiting.take(now=1.0)
+    assert other is not late
+    assert [len(waiting.settle(entry)) for entry in (late, other)] == [1, 1]
+
+
+async def test_what_arrives_after_the_end_fails(machine: Machine) -> None:
+    batcher = batcher_of(machine)
+    with await batcher.admit(1, wait=False) as admission:  # its text was being tokenized
+        batcher.close()
+        with pytest.raises(BatcherClosedError):
+            await admission.answer([work(1)])
 
 
 async def test_a_call_larger_than_the_queue_is_let_in_when_nothing_else_waits(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_a_broken_file_is_left_to_the_loader_to_complain_of(tmp_path: Path, cont
     assert beyond_nothing(tmp_path / "model", engine="torch", precision="fp32") == 0
 
 
-@pytest.mark.parametrize(("engine", "module"), [("torch", "sentence_transformers"), ("onnx", "onnxruntime")])
+@pytest.mark.parametrize(("engine", "module"), [("torch", "torch"), ("onnx", "onnxruntime")])
 def test_an_engine_that_is_not_imported_yet_counts(
     tmp_path: Path, engine: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +218,32 @@ def test_an_engine_that_is_not_imported_yet_counts(
     with_it = need(tmp_path, engine=engine, precision="fp32")
     monkeypatch.delitem(sys.modules, module)
     assert need(tmp_path, engine=engine, precision="fp32") > with_it + 10 * MIB
+
+
+def test_what_reads_a_model_beside_us_counts_in_the_control_group_only(tmp_path: Path) -> None:
+    limited = MemoryBudget(None, Using(400 * MIB, limited=1000 * MIB))
+    with limited.reserved("fits", 100 * MIB, meanwhile=500 * MIB):
+        pass
+    with pytest.raises(MemoryBudgetError):
+        limited.reserved("does not", 100 * MIB, meanwhile=501 * MIB).__enter__()
+    with MemoryBudget(600 * MIB, Using(400 * MIB)).reserved("ours", 100 * MIB, meanwhile=501 * MIB):
+        pass
+
+
+def test_models_are_loaded_one_at_a_time() -> None:
+    """Else two could fit that do not fit together."""
+    budget, begun = MemoryBudget(1000 * MIB, Using(400 * MIB)), threading.Event()
+
+    def load() -> None:
+        with budget.reserved("second", MIB):
+            begun.set()
+
+    second = threading.Thread(target=load)
+    with budget.reserved("first", MIB):
+        second.start()
+        assert not begun.wait(0.05)
+    assert begun.wait(30)
+    second.join()
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ async def rig() -> AsyncIterator[Rig]:
     """Put together like `python -m embedder` does it, but for the engines."""
     registry = CollectorRegistry()
     metrics = EmbedderMetrics(registry)
-    shared = new_runtime(settings(embedding_cache_size=2), metrics)
+    shared = new_runtime(settings(embedding_cache_size=4), metrics)
     text, code = ScriptedEngine(), ScriptedEngine()
 
     def make(domain: Domain, *, name: str, engine: str, precision: str) -> Model:
@@ -136,10 +136,10 @@ async def test_the_cache_that_answers_is_the_one_that_is_measured(rig: Rig) -> N
     one = rig.value("trimem_cache_bytes")
     assert one is not None
     assert one > 4 * rig.text.dimension
-    for text in ("b", "c"):
+    for text in ("b", "c", "d", "e"):
         await rig.embedding.embed(EmbedCommand([text]))
-    assert rig.value("trimem_cache_entries") == 2  # all that it may keep
-    assert rig.value("trimem_cache_bytes") == 2 * one
+    assert rig.value("trimem_cache_entries") == 4  # all that it may keep
+    assert rig.value("trimem_cache_bytes") == 4 * one
     rig.shared.cache.clear()
     assert rig.value("trimem_cache_entries") == 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from embedder.batcher import BatcherClosedError
 from embedder.domain import Domain, InputKind, ModelState
 from embedder.embedding import EmbedCommand, Embedding
 from embedder.models.catalogue import ModelProfile
@@ -41,6 +43,11 @@ def gate() -> Iterator[Gate]:
     made = Gate()
     yield made
     made.go.set()  # whatever a failed test left waiting
+
+
+def is_healthy(model: Model) -> bool:
+    """The health now: see state_of."""
+    return model.healthy
 
 
 def state_of(model: Model) -> ModelState:
@@ -95,11 +102,53 @@ async def test_a_failed_load_is_tried_again_by_the_next_call() -> None:
     with pytest.raises(ModelUnreachableError, match="hub is away"):
         await model.ready()
     assert state_of(model) is ModelState.FAILED
+    with pytest.raises(ModelUnreachableError, match="hub is away"):
+        await model.ready()  # at once, without trying
+    assert len(outcomes) == 2
+    assert not is_healthy(model)
     with pytest.raises(ModelUnusableError, match="wrong dimension"):
-        await model.ready()
-    await model.ready()
+        await model.ready(again=True)
+    await model.ready(again=True)
     assert state_of(model) is ModelState.READY
+    assert is_healthy(model)
     model.close()
+
+
+async def test_a_failed_load_is_tried_again_without_a_call_but_not_at_once(gate: Gate) -> None:
+    """Nobody calls a model that is unhealthy."""
+    fail = [True, True, True, False]
+
+    def load() -> Loaded:
+        if fail.pop(0):
+            raise ModelUnreachableError("hub is away")
+        return gate()
+
+    model, delays = model_of(load), list[float]()
+    for left in (3, 2, 1):
+        with pytest.raises(ModelUnreachableError):
+            await model.ready(again=True)
+        delays.append(round(model._retry_at - time.monotonic()))
+        model.retry_failed()
+        assert (len(fail), state_of(model)) == (left, ModelState.FAILED)  # it is too early
+    assert delays == [1, 2, 4]
+    model._retry_at = time.monotonic()
+    model.retry_failed()
+    await begun(gate.begun)
+    assert not is_healthy(model)  # until it is there
+    gate.go.set()
+    await model.ready()
+    assert is_healthy(model)
+    model.close()
+
+
+async def test_a_model_that_was_replaced_is_not_loaded_again(gate: Gate) -> None:
+    gate.go.set()
+    model = model_of(gate)
+    await model.ready()
+    await model.retire()
+    with pytest.raises(BatcherClosedError):
+        await model.ready()
+    assert gate.loads == 1
 
 
 async def test_a_fault_while_loading_is_reported_without_its_details() -> None:
@@ -112,21 +161,6 @@ async def test_a_fault_while_loading_is_reported_without_its_details() -> None:
     assert "secret" not in caught.value.message
     assert state_of(model) is ModelState.FAILED
     model.close()
-
-
-async def test_models_of_one_process_load_one_after_the_other() -> None:
-    shared = runtime()
-    first, second = Gate(), Gate()
-    models = [model_of(first, "first", shared=shared), model_of(second, "second", shared=shared)]
-    tasks = [asyncio.create_task(model.ready()) for model in models]
-    await begun(first.begun)
-    assert not second.begun.is_set()
-    first.go.set()
-    await begun(second.begun)
-    second.go.set()
-    await asyncio.gather(*tasks)
-    for model in models:
-        model.close()
 
 
 async def test_inputs_get_the_prefix_of_their_kind() -> None:

@@ -12,8 +12,9 @@ from embedder.models.errors import ModelUnusableError, SpaceChangeError, SwapInP
 from embedder.models.memory import MemoryBudgetError
 from embedder.models.model import Loaded, Model
 from embedder.models.registry import Models, Swapped
+from embedder.models.runtime import QueueLimits
 from servicekit.errors import InvalidArgumentError
-from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, loaded, model_of, models_of
+from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, loaded, model_of, models_of, runtime
 
 TEXT, CODE = Domain.TEXT, Domain.CODE
 
@@ -27,9 +28,12 @@ class Shelf:
         self.trouble: dict[str, Exception] = {}
         self.made: list[Model] = []
         self.asked: list[tuple[str, str]] = []
+        self.loads: list[str] = []
+        self.shared = runtime()
 
     def loader(self, name: str) -> Callable[[], Loaded]:
         def load() -> Loaded:
+            self.loads.append(name)
             if error := self.trouble.get(name):
                 raise error
             engine = self.engines.setdefault(name, ScriptedEngine())
@@ -39,12 +43,13 @@ class Shelf:
 
     def __call__(self, domain: Domain, *, name: str, engine: str, precision: str) -> Model:
         self.asked.append((engine, precision))
-        self.made.append(model_of(self.loader(name), name))
+        self.made.append(model_of(self.loader(name), name, shared=self.shared))
         return self.made[-1]
 
     def models(self, text: str = "old", code: str = "code") -> Models:
-        first = model_of(self.loader(text), text)
-        return Models({TEXT: first, CODE: first if code == text else model_of(self.loader(code), code)}, self)
+        first = model_of(self.loader(text), text, shared=self.shared)
+        second = first if code == text else model_of(self.loader(code), code, shared=self.shared)
+        return Models({TEXT: first, CODE: second}, self)
 
 
 @pytest.fixture
@@ -210,4 +215,80 @@ async def test_a_dimension_that_nobody_offers_is_refused_by_name() -> None:
     models = models_of(model_of(lambda: loaded(ScriptedEngine())), model_of(lambda: loaded(ScriptedEngine())))
     with pytest.raises(InvalidArgumentError, match="dimensions: the TEXT model offers only 4"):
         await Embedding(models, Records()).embed(EmbedCommand(["a"], dimensions=3))
+    models.close()
+
+
+async def test_what_waited_for_room_goes_to_the_new_model_and_the_old_one_stays_away(shelf: Shelf) -> None:
+    """More inputs than the queue takes, when the model is exchanged: those that are not in it yet have to move."""
+    shelf.contents["new"] = "other weights"
+    shelf.shared = runtime(QueueLimits(max_items=2))
+    models = shelf.models()
+    await models.preload()
+    old = models[TEXT]
+    shelf.engines["old"].go.clear()
+    embedding = Embedding(models, Records())
+    asking = [
+        asyncio.create_task(embedding.embed(EmbedCommand([f"text {number}"], TEXT), wait_for_room=True))
+        for number in range(6)
+    ]
+    assert await asyncio.to_thread(shelf.engines["old"].busy.wait, PATIENCE)
+    swapping = asyncio.create_task(swap(models, allow=True))
+    async with asyncio.timeout(PATIENCE):
+        while models[TEXT] is old:
+            await asyncio.sleep(0)
+    shelf.engines["old"].go.set()
+    names = [(await each).models[0].name for each in asking]
+    await swapping
+    assert sorted(names) == ["new"] * 4 + ["old"] * 2
+    assert shelf.loads == ["old", "code", "new"]
+    assert old.encoder is None
+    models.close()
+
+
+async def test_a_model_without_a_name_is_the_same_one_with_its_revision(shelf: Shelf) -> None:
+    models = shelf.models()
+    await models.preload()
+    models[TEXT].revision = "v1"
+    await swap(models, "")
+    assert shelf.made[0].name == "old@v1"
+    models.close()
+
+
+async def test_a_domain_that_gets_the_model_of_the_other_shares_it(shelf: Shelf) -> None:
+    models = shelf.models()
+    await models.preload()
+    swapped = await swap(models, "code")
+    assert swapped.current.name == "code"
+    assert models[TEXT] is models[CODE]
+    assert shelf.loads == ["old", "code"]
+    shelf.contents["new"] = "other weights"
+    with pytest.raises(SpaceChangeError):
+        await swap(models)
+    assert models[TEXT] is models[CODE]
+    assert models[CODE].encoder is not None
+    models.close()
+
+
+async def test_the_space_of_an_unloaded_model_is_known_without_loading_it_again(shelf: Shelf) -> None:
+    models = shelf.models()
+    await models.preload()
+    await models[TEXT].unload()
+    assert not (await swap(models)).space_changed
+    assert shelf.loads == ["old", "code", "new"]
+    models.close()
+
+
+async def test_models_that_failed_are_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.trouble["old"] = ModelUnusableError("not whole")
+    models = shelf.models()
+    with pytest.raises(ModelUnusableError):
+        await models[TEXT].ready()
+    del shelf.trouble["old"]
+    monkeypatch.setattr("embedder.models.model._FIRST_DELAY", 0.0)
+    models[TEXT]._retry_at = 0.0
+    models.retry_failed()
+    async with asyncio.timeout(PATIENCE):
+        while not models[TEXT].healthy:
+            await asyncio.sleep(0.001)
+    assert shelf.loads == ["old", "old"]
     models.close()

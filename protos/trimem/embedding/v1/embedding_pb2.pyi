@@ -428,7 +428,7 @@ class ModelInfo(_message.Message):
     fingerprint: _builtins.str
     """Identity of the vector space: vectors with equal fingerprints may be compared, all others must not. A hash of
     the weights, tokenizer, pooling, prompts, normalisation and dimension; not of precision or device. Empty until
-    the model is loaded.
+    the model has been loaded once.
     """
     dimension: _builtins.int
     """Length of the vectors."""

@@ -32,10 +32,10 @@ class EmbeddingServiceStub(object):
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
     the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
-    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
-    error carries google.rpc.ErrorInfo with domain "trimem".
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded;
+    UNAVAILABLE, reason MODEL_UNLOADING, that the embedder ends. Every error carries google.rpc.ErrorInfo with domain "trimem".
 
-    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    Embed answers with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
     infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
     are left out.
 
@@ -83,10 +83,10 @@ class EmbeddingServiceServicer(object):
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
     the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
-    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
-    error carries google.rpc.ErrorInfo with domain "trimem".
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded;
+    UNAVAILABLE, reason MODEL_UNLOADING, that the embedder ends. Every error carries google.rpc.ErrorInfo with domain "trimem".
 
-    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    Embed answers with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
     infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
     are left out.
 
@@ -187,10 +187,10 @@ class EmbeddingService(object):
     MODEL_UNREACHABLE, means that the files of the model cannot be had now (retry with backoff); FAILED_PRECONDITION,
     reason MODEL_UNUSABLE, that the configured model cannot be run; DEADLINE_EXCEEDED that the deadline passed before
     the model answered; RESOURCE_EXHAUSTED, reason QUEUE_FULL, that more work waits than the embedder takes (google.rpc
-    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded. Every
-    error carries google.rpc.ErrorInfo with domain "trimem".
+    .RetryInfo says when to try again), reason MEMORY_BUDGET, that the model does not fit beside what is loaded;
+    UNAVAILABLE, reason MODEL_UNLOADING, that the embedder ends. Every error carries google.rpc.ErrorInfo with domain "trimem".
 
-    Calls that embed answer with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
+    Embed answers with trailing metadata `server-timing`, such as `queue;dur=0.4, tokenize;dur=0.1,
     infer;dur=24.0`: the milliseconds that the slowest input of the call spent in each stage. Stages that were not needed
     are left out.
 
