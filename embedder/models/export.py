@@ -116,7 +116,8 @@ def _beside(out: Path, name: str) -> Iterator[Path]:
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield draft
-        draft.chmod(0o755)  # a temporary directory is for its owner only
+        for path in (draft, *draft.rglob("*")):  # some were made for their owner only
+            path.chmod(0o755 if path.is_dir() else 0o644)
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

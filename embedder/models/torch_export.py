@@ -40,8 +40,9 @@ def trace(
     inputs = {"input_ids": ids, "attention_mask": mask}
     if "token_type_ids" in text.model_input_names:
         inputs["token_type_ids"] = torch.zeros_like(ids)
-    # It names every package that it could export for, and does not find.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    # They name every package that is not there, and every node that they look at.
+    for library in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     batch = torch.export.Dim("batch", min=1, max=_LONGEST_BATCH)
     limit = getattr(transformer.model.config, "max_position_embeddings", None) or _MOST_TOKENS
     length = torch.export.Dim("length", min=1, max=limit)

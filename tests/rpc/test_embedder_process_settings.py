@@ -233,9 +233,9 @@ async def test_a_dry_run_loads_the_new_model_and_changes_nothing() -> None:
     await models.preload()
     async with serving(models) as embedder:
         before = (await embedder.stub.ListModels(pb.ListModelsRequest(), timeout=PATIENCE)).models
-        request = admin.SwapModelRequest(domain=pb.DOMAIN_TEXT, name="new", dry_run=True)
+        request = admin.SwapModelRequest(domain=pb.DOMAIN_TEXT, name="owner/new", dry_run=True)
         swapped = await embedder.admin.SwapModel(request, timeout=PATIENCE)
-        assert (swapped.previous, swapped.current.name, swapped.space_changed) == (before[0], "new", True)
+        assert (swapped.previous, swapped.current.name, swapped.space_changed) == (before[0], "owner/new", True)
         assert swapped.current.fingerprint not in {"", before[0].fingerprint}
         assert (await embedder.stub.ListModels(pb.ListModelsRequest(), timeout=PATIENCE)).models == before
         assert slow.begun.is_set()
@@ -245,7 +245,7 @@ async def test_a_dry_run_loads_the_new_model_and_changes_nothing() -> None:
 async def test_a_second_swap_of_a_domain_is_refused_while_the_first_is_at_work() -> None:
     slow = SlowModels()
     async with serving(slow.models()) as embedder:
-        request = admin.SwapModelRequest(domain=pb.DOMAIN_TEXT, name="new", allow_space_change=True)
+        request = admin.SwapModelRequest(domain=pb.DOMAIN_TEXT, name="owner/new", allow_space_change=True)
         first = asyncio.ensure_future(embedder.admin.SwapModel(request, timeout=PATIENCE))
         assert await asyncio.to_thread(slow.begun.wait, PATIENCE)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -255,9 +255,9 @@ async def test_a_second_swap_of_a_domain_is_refused_while_the_first_is_at_work()
         answer = await embedder.stub.Embed(pb.EmbedRequest(inputs=["meanwhile"]), timeout=PATIENCE)
         assert answer.models[0].name == "a"
         slow.go.set()
-        assert (await first).current.name == "new"
-        request.name = "third"
-        assert (await embedder.admin.SwapModel(request, timeout=PATIENCE)).previous.name == "new"
+        assert (await first).current.name == "owner/new"
+        request.name = "owner/third"
+        assert (await embedder.admin.SwapModel(request, timeout=PATIENCE)).previous.name == "owner/new"
 
 
 async def test_a_real_model_takes_its_own_place_in_another_precision(tmp_path: Path) -> None:
