@@ -78,6 +78,8 @@ def start(argv: Sequence[str]) -> int:
     if argv[:1] == ["export"]:
         options = _export_parser().parse_args(argv[1:])
         return main("embedder", EmbedderSettings, partial(run_export, options), [])
+    if {"-h", "--help"} & set(argv):
+        print("commands: export; `python -m embedder export --help` describes it\n")  # noqa: T201
     return main("embedder", EmbedderSettings, run, argv)
 
 

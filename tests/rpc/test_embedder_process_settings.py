@@ -132,14 +132,6 @@ async def test_an_idle_model_is_unloaded_and_the_next_call_loads_it_again(tmp_pa
         assert status.status == SERVING  # whether it is in memory or not
 
 
-async def test_by_default_models_stay(tmp_path: Path) -> None:
-    async with served(tmp_path, **MOCK) as embedder:
-        await embedder.process.until("model ready")
-        # Longer than the second after which idle models are looked for.
-        await asyncio.sleep(1.5)
-        assert (await embedder.text_model()).state == pb.MODEL_STATE_READY
-
-
 async def test_a_model_that_breaks_the_memory_budget_is_refused_on_demand(tmp_path: Path) -> None:
     budget = {"EMBEDDING_MEMORY_BUDGET_MB": "64", "EMBEDDING_PRELOAD": "false"}
     async with served(tmp_path, **MINILM, **budget) as embedder:
@@ -261,7 +253,8 @@ async def test_a_second_swap_of_a_domain_is_refused_while_the_first_is_at_work()
 
 
 async def test_a_real_model_takes_its_own_place_in_another_precision(tmp_path: Path) -> None:
-    async with served(tmp_path, **MINILM, EMBEDDING_PRECISION="bf16") as embedder:
+    # Without a cache, which would answer for the new model what the old one made.
+    async with served(tmp_path, **MINILM, EMBEDDING_PRECISION="bf16", EMBEDDING_CACHE_SIZE="0") as embedder:
         await embedder.process.until("model ready")
         before = await embedder.embed("a cat sat on the mat")
         request = admin.SwapModelRequest(domain=pb.DOMAIN_TEXT, name=PACKAGE, precision="fp32")
@@ -271,7 +264,6 @@ async def test_a_real_model_takes_its_own_place_in_another_precision(tmp_path: P
         assert swapped.current.weight_bytes > 1.5 * swapped.previous.weight_bytes
         text, code = (await embedder.stub.ListModels(pb.ListModelsRequest(), timeout=PATIENCE)).models
         assert (text.precision, code.precision) == ("fp32", "bf16")  # CODE keeps what both had
-        after = await embedder.embed("a cat sat on the mat.")
+        after = await embedder.embed("a cat sat on the mat")
         assert after.models[0].precision == "fp32"
-        same = await embedder.embed("a cat sat on the mat")
-        assert read(same.embeddings[0].text) @ read(before.embeddings[0].text) > 0.999
+        assert 0.999 < read(after.embeddings[0].text) @ read(before.embeddings[0].text) < 1 - 1e-7
