@@ -1,8 +1,9 @@
 """Does the embedder stay well? Good, bad, cancelled, expired, abandoned and oversized calls for as long as you like.
 
 Starts one real embedder with its default settings, and watches that every good answer is the right one (beside
-references that another embedder made alone before), that every call ends, and that memory does not grow. A text
-comes with others, again, or for the first time; new ones are checked by a third embedder when the load is over.
+references that another embedder made alone before), that every call ends, that few are turned away, and that memory
+does not grow. A text comes with others, again, or for the first time; new ones are checked by a third embedder when
+the load is over. Every minute the TEXT model is exchanged for itself.
 
 The exit status is 1 when anything of that fails. The default minute is too short to judge memory, which is
 then only printed; take `--seconds 600`.
@@ -36,6 +37,8 @@ _GROWTH_PERCENT = 5.0
 #: The part of the time in which memory may grow. Caches and allocators fill for minutes, so that growth in a shorter
 #: run than this says nothing: it is printed, and not held against the embedder.
 _WARM_UP, _TELLING_SECONDS = 0.2, 300.0
+#: Between the end of a swap and the next, unless the run is short: then it is a quarter of that.
+_SWAP_SECONDS = 60.0
 _POOL = 200
 _GIANT_BYTES = 1024 * 1024
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
@@ -70,7 +73,15 @@ async def _load(calls: SoakCalls, process: ServerProcess, *, seconds: float, wor
         while time.monotonic() < ends and process.alive:
             await calls.one()
 
-    await asyncio.gather(*(work() for _ in range(workers)))
+    async def swap() -> None:
+        # The first one at once: a model that both domains share is two from then on, and memory is compared with what
+        # it is after the warm-up.
+        while time.monotonic() < ends and process.alive:
+            await calls.noted("swap", calls.swap)
+            await asyncio.sleep(max(0, min(_SWAP_SECONDS, seconds / 4, ends - time.monotonic())))
+
+    await asyncio.gather(swap(), *(work() for _ in range(workers)))
+    calls.tally.judge_refusals()
 
 
 @asynccontextmanager
@@ -140,6 +151,7 @@ def _report(arguments: argparse.Namespace, calls: SoakCalls, references: Referen
     report: dict[str, Any] = {
         "seconds": arguments.seconds,
         "calls": {f"{kind}: {outcome}": count for (kind, outcome), count in sorted(calls.tally.outcomes.items())},
+        "refused": {"calls": calls.tally.refused, "of": calls.tally.asked},
         "vectors_checked": references.checked + len(calls.tally.fresh),
         "worst_cosine": references.worst,
         "rss_mb": {"loaded": memory.first_mb, "peak": memory.peak_mb, "growth_percent": growth},
@@ -150,6 +162,7 @@ def _report(arguments: argparse.Namespace, calls: SoakCalls, references: Referen
         Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     for call, count in report["calls"].items():
         print(f"{count:8,} {call}")
+    print(f"{calls.tally.refused:8,} of {calls.tally.asked:,} calls turned away")
     print(f"{report['vectors_checked']:8,} vectors checked, the worst with cosine {references.worst:.5f}")
     print(f"RSS {memory.first_mb:.0f} MB loaded, {memory.peak_mb:.0f} MB at most; {growth:+.1f} % after the warm-up")
     for violation in violations[:20]:

@@ -15,6 +15,7 @@ SAME = 0.999
 #: Texts of the pool must be less alike than this, or a mix-up would not be noticed.
 _DISTINCT = 0.99
 _DOMAINS = {pb.DOMAIN_TEXT: ("text",), pb.DOMAIN_CODE: ("code",), pb.DOMAIN_HYBRID: ("text", "code")}
+_KINDS = (pb.INPUT_KIND_DOCUMENT, pb.INPUT_KIND_QUERY)
 
 Vector = NDArray[np.float64]
 
@@ -35,19 +36,22 @@ class Question:
 
 @dataclass
 class References:
-    """Vectors by what they are of."""
+    """Vectors, and counts of tokens, by what they are of."""
 
     known: dict[tuple[str, str, int, int], Vector] = field(default_factory=dict)
+    #: Tokens of a text by the model that counts them and the kind of input.
+    counts: dict[tuple[str, str, int], int] = field(default_factory=dict)
     #: The smallest cosine met, and how many vectors were compared.
     worst: float = 1.0
     checked: int = 0
 
     async def learn(self, stub: "rpc.EmbeddingServiceAsyncStub", texts: Iterable[str], lengths: Sequence[int]) -> None:
         """Ask an embedder that has nothing else to do, one text a call."""
-        kinds = (pb.INPUT_KIND_DOCUMENT, pb.INPUT_KIND_QUERY)
-        for text, kind, dimensions in product(texts, kinds, lengths):
-            question = Question(text, pb.DOMAIN_HYBRID, kind, dimensions)
-            await self.learn_one(stub, question)
+        for text, kind in product(texts, _KINDS):
+            for dimensions in lengths:
+                await self.learn_one(stub, Question(text, pb.DOMAIN_HYBRID, kind, dimensions))
+            for domain in (pb.DOMAIN_TEXT, pb.DOMAIN_CODE):
+                await self._learn_count(stub, Question(text, domain, kind))
 
     async def learn_one(self, stub: "rpc.EmbeddingServiceAsyncStub", question: Question) -> None:
         """Ask for the vectors of one input."""
@@ -60,7 +64,7 @@ class References:
 
     def require_distinct(self) -> None:
         """Raise WrongAnswerError when two texts have vectors so alike that a mix-up would pass."""
-        for domain, kind in product(("text", "code"), (pb.INPUT_KIND_DOCUMENT, pb.INPUT_KIND_QUERY)):
+        for domain, kind in product(("text", "code"), _KINDS):
             rows = np.array([vector for key, vector in self.known.items() if key[1:] == (domain, kind, 0)])
             likeness = rows @ rows.T - 2 * np.eye(len(rows))
             if likeness.max(initial=-1.0) > _DISTINCT:
@@ -83,6 +87,22 @@ class References:
                 self._compare(question, name, reference, vector)
                 known = True
         return known
+
+    def check_count(self, question: Question, count: int) -> None:
+        """Compare the tokens that an embedder has counted in a text of the pool. Raises WrongAnswerError."""
+        # Vectors of both models come with the larger of their counts.
+        expected = max(self.counts[question.text, name, question.kind] for name in _DOMAINS[question.domain])
+        if count != expected:
+            raise WrongAnswerError(
+                f"{count} tokens instead of {expected} in {question.text[:40]!r} ({len(question.text)} characters)"
+            )
+
+    async def _learn_count(self, stub: "rpc.EmbeddingServiceAsyncStub", question: Question) -> None:
+        # By way of a vector: the call that counts alone is then checked against something other than itself.
+        request = pb.EmbedRequest(inputs=[question.text], domain=question.domain, kind=question.kind)
+        (embedding,) = (await stub.Embed(request, timeout=60)).embeddings
+        for name in _DOMAINS[question.domain]:
+            self.counts[question.text, name, question.kind] = embedding.token_count
 
     def _compare(self, question: Question, name: str, reference: Vector, vector: Vector) -> None:
         if vector.shape != reference.shape:

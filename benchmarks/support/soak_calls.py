@@ -2,41 +2,25 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
 from benchmarks.support.references import Question, References, WrongAnswerError
+from benchmarks.support.soak_tally import Tally
 from benchmarks.support.texts import Texts
 from trimem.embedding.v1 import embedding_pb2 as pb
 from trimem.embedding.v1 import embedding_pb2_grpc as rpc
+from trimem.embedding.v1 import model_admin_pb2, model_admin_pb2_grpc
 
 #: Deadline of calls that are meant to succeed, and what they may take beyond it before they count as stuck.
 DEADLINE_SECONDS, MARGIN_SECONDS = 60, 5
 _MIB = 1024 * 1024
-_KEPT = 300
+#: What becomes of a call whose client leaves: it was too fast, or it was stopped.
+_LEFT = (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED)
 
-
-@dataclass
-class Tally:
-    """What happened."""
-
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: Vectors of texts without a reference, to be checked when the load is over.
-    fresh: list[tuple[Question, pb.Embedding]] = field(default_factory=list)
-    fresh_seen: int = 0
-    violations: list[str] = field(default_factory=list)
-
-    def keep(self, question: Question, embedding: pb.Embedding) -> None:
-        """Keep a fair sample of the texts without a reference."""
-        self.fresh_seen += 1
-        if len(self.fresh) < _KEPT:
-            self.fresh.append((question, embedding))
-        elif (place := random.randrange(self.fresh_seen)) < _KEPT:
-            self.fresh[place] = (question, embedding)
+_Response = TypeVar("_Response")
 
 
 class SoakCalls:
@@ -54,6 +38,9 @@ class SoakCalls:
     ) -> None:
         """`pool` and `giant` (1 MiB) have references for each of `lengths`, the dimensions that are asked for."""
         self.stub: rpc.EmbeddingServiceAsyncStub = rpc.EmbeddingServiceStub(channel)
+        self.admin: model_admin_pb2_grpc.ModelAdminServiceAsyncStub = model_admin_pb2_grpc.ModelAdminServiceStub(
+            channel
+        )
         self.tally = Tally()
         self._raw: Any = channel.unary_unary(f"/{pb.DESCRIPTOR.package}.EmbeddingService/Embed")
         self._references = references
@@ -64,6 +51,7 @@ class SoakCalls:
         #: Kinds of calls by name, with how often each comes.
         self.kinds: dict[str, tuple[int, Callable[[], Awaitable[str]]]] = {
             "good": (40, self.good),
+            "count": (10, self.count),
             "duplicates in flight": (5, self.duplicates),
             "stream": (8, self.stream),
             "stream, abandoned": (4, self.abandoned_stream),
@@ -78,9 +66,14 @@ class SoakCalls:
         """A call of a random kind, and what it came to."""
         weights = [weight for weight, _ in self.kinds.values()]
         (name,) = random.choices(list(self.kinds), weights)
+        if await self.noted(name, self.kinds[name][1]) == "UNIMPLEMENTED":
+            self.kinds.pop(name, None)
+
+    async def noted(self, name: str, call: Callable[[], Awaitable[str]]) -> str:
+        """Make a call, and write down what it came to."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS + MARGIN_SECONDS):
-                outcome = await self.kinds[name][1]()
+                outcome = await call()
         except TimeoutError:
             outcome = "STUCK"
             self.tally.violations.append(f"{name}: stuck for {DEADLINE_SECONDS + MARGIN_SECONDS} s")
@@ -91,8 +84,7 @@ class SoakCalls:
             outcome = error.code().name
             self.tally.violations.append(f"{name}: {outcome}: {error.details()}")
         self.tally.outcomes[name, outcome] += 1
-        if outcome == "UNIMPLEMENTED":
-            self.kinds.pop(name, None)
+        return outcome
 
     async def good(self) -> str:
         """Known and new texts of all lengths, in one call."""
@@ -108,12 +100,45 @@ class SoakCalls:
         outcomes = await asyncio.gather(*(self._asked(questions) for _ in range(8)))
         return " ".join(sorted(set(outcomes)))
 
+    async def count(self) -> str:
+        """Tokens of texts of the pool, and of one of 1 MiB now and then."""
+        domain = random.choice((pb.DOMAIN_TEXT, pb.DOMAIN_CODE))
+        kind = random.choice((pb.INPUT_KIND_DOCUMENT, pb.INPUT_KIND_QUERY))
+        texts = random.choices(self._pool, k=random.choice((1, 8, 64)))
+        if random.random() < 0.02:
+            texts.append(self._giant)
+        request = pb.CountTokensRequest(inputs=texts, domain=domain, kind=kind)
+        response = await self._unless_full(self.stub.CountTokens(request, timeout=DEADLINE_SECONDS))
+        if response is None:
+            return "RESOURCE_EXHAUSTED"
+        if len(response.token_counts) != len(texts):
+            raise WrongAnswerError(f"{len(response.token_counts)} counts for {len(texts)} inputs")
+        for text, tokens in zip(texts, response.token_counts, strict=True):
+            self._references.check_count(Question(text, domain, kind), tokens)
+        return "OK"
+
+    async def swap(self) -> str:
+        """An operator exchanges the model of TEXT for itself, under the load."""
+        load = model_admin_pb2.LoadModelRequest(domain=pb.DOMAIN_TEXT)
+        loaded = await self.admin.LoadModel(load, timeout=DEADLINE_SECONDS)
+        # The precision that it has, by its name: what the settings leave open is not the same model as the one that
+        # CODE may share with it, so that another one is really loaded.
+        request = model_admin_pb2.SwapModelRequest(domain=pb.DOMAIN_TEXT, precision=loaded.model.precision)
+        swapped = await self.admin.SwapModel(request, timeout=DEADLINE_SECONDS)
+        for name in ("name", "fingerprint", "precision", "dimension"):
+            before, after = getattr(swapped.previous, name), getattr(swapped.current, name)
+            if before != after:
+                raise WrongAnswerError(f"a model exchanged for itself has {name} {after} instead of {before}")
+        if swapped.space_changed:
+            raise WrongAnswerError("a model exchanged for itself has another space")
+        return "OK"
+
     async def cancelled(self) -> str:
         """The client leaves."""
         call = self.stub.Embed(_request(self._questions(random.choice((1, 8, 32)))), timeout=DEADLINE_SECONDS)
         await asyncio.sleep(random.uniform(0, 0.1))
         call.cancel()
-        return (await call.code()).name
+        return await _left(call)
 
     async def expired(self) -> str:
         """The deadline is too short."""
@@ -178,8 +203,7 @@ class SoakCalls:
             if int(response.id) >= last:
                 break
         stream.cancel()
-        code: grpc.StatusCode = await stream.code()
-        return code.name
+        return await _left(stream)
 
     def _stream(self, questions: Sequence[Question]) -> Any:
         async def requests() -> AsyncIterator[pb.EmbedStreamRequest]:
@@ -205,20 +229,30 @@ class SoakCalls:
 
     async def _asked(self, questions: Sequence[Question], timeout: float = DEADLINE_SECONDS) -> str:
         """Embed inputs that share all but the text, and check the answer. An overloaded server may say so."""
-        try:
-            response = await self.stub.Embed(_request(questions), timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                return "RESOURCE_EXHAUSTED"
-            raise
+        response = await self._unless_full(self.stub.Embed(_request(questions), timeout=timeout))
+        if response is None:
+            return "RESOURCE_EXHAUSTED"
         if len(response.embeddings) != len(questions):
             raise WrongAnswerError(f"{len(response.embeddings)} embeddings for {len(questions)} inputs")
         for question, embedding in zip(questions, response.embeddings, strict=True):
             self._check(question, embedding)
         return "OK"
 
+    async def _unless_full(self, call: Awaitable[_Response]) -> _Response | None:
+        """The answer, or None when the server says that it has too much to do."""
+        self.tally.asked += 1
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            self.tally.refused += 1
+            return None
+
     def _check(self, question: Question, embedding: pb.Embedding) -> None:
-        if not self._references.check(question, embedding):
+        if self._references.check(question, embedding):
+            self._references.check_count(question, embedding.token_count)
+        else:
             self.tally.keep(question, embedding)
 
 
@@ -230,6 +264,14 @@ def _request(questions: Sequence[Question]) -> pb.EmbedRequest:
         kind=first.kind,
         dimensions=first.dimensions,
     )
+
+
+async def _left(call: Any) -> str:
+    """What became of a call that was cancelled. Raises WrongAnswerError when it had failed before."""
+    code: grpc.StatusCode = await call.code()
+    if code not in _LEFT:
+        raise WrongAnswerError(f"a client that left was told {code.name}: {await call.details()}")
+    return code.name
 
 
 async def _expect(call: Awaitable[str], *codes: grpc.StatusCode) -> str:

@@ -122,15 +122,16 @@ def verify(engine: Engine, *, name: str, dimension: int) -> None:
             f"set EMBEDDING_DIMENSION and CODE_EMBEDDING_DIMENSION to {actual}, or choose another model"
         )
     probes = engine.tokenize(_PROBES)
-    together, again = engine.forward(probes), engine.forward(probes)
+    together, again = (np.array(engine.forward(probes)) for _ in range(2))
     alone = np.concatenate([engine.forward([probe]) for probe in probes])
-    norms = np.linalg.norm(together, axis=1)
-    if not np.isfinite(norms).all() or not norms.all():
-        raise ModelUnusableError(f"model {name!r}: makes vectors that are zero, NaN or infinite")
+    for rows in (together, again, alone):
+        lengths = np.linalg.norm(rows, axis=1)
+        if rows.shape != (len(probes), dimension) or not np.isfinite(lengths).all() or not lengths.all():
+            raise ModelUnusableError(f"model {name!r}: makes vectors that are zero, NaN, infinite, missing or too long")
+        rows /= lengths[:, None]
     # Half precision rounds differently in another batch.
     for other, complaint, least in ((again, "twice", 0.99999), (alone, "alone and beside another", 0.999)):
-        cosines = np.sum(together * other, axis=1) / (norms * np.linalg.norm(other, axis=1))
-        if not (cosines > least).all():
+        if not (np.sum(together * other, axis=1) > least).all():
             raise ModelUnusableError(f"model {name!r}: makes different vectors of one text, {complaint}")
 
 

@@ -111,7 +111,6 @@ def test_rounding_and_another_length_are_not_another_vector() -> None:
 
 @pytest.mark.parametrize("bad", [NAN, INFINITE, 0], ids=["nan", "infinite", "zero"])
 @pytest.mark.parametrize("made", [by_turns, by_company])
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by zero:RuntimeWarning")
 def test_what_goes_wrong_only_the_second_time_or_only_alone_is_refused(made: Callable[..., Answer], bad: float) -> None:
     wrong = np.full(4, bad, dtype=np.float32)
     answer = made(turned(0), wrong) if made is by_turns else made(wrong, turned(0))
