@@ -122,13 +122,16 @@ def verify(engine: Engine, *, name: str, dimension: int) -> None:
             f"set EMBEDDING_DIMENSION and CODE_EMBEDDING_DIMENSION to {actual}, or choose another model"
         )
     probes = engine.tokenize(_PROBES)
-    together, again = (np.array(engine.forward(probes)) for _ in range(2))
+    together, again = engine.forward(probes), engine.forward(probes)
     alone = np.concatenate([engine.forward([probe]) for probe in probes])
-    for rows in (together, again, alone):
+    answers = (together, again, alone)
+    for rows in answers:
         lengths = np.linalg.norm(rows, axis=1)
         if rows.shape != (len(probes), dimension) or not np.isfinite(lengths).all() or not lengths.all():
-            raise ModelUnusableError(f"model {name!r}: makes vectors that are zero, NaN, infinite, missing or too long")
-        rows /= lengths[:, None]
+            raise ModelUnusableError(
+                f"model {name!r}: makes vectors that are zero, NaN or infinite, or not one of each text"
+            )
+    together, again, alone = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in answers)
     # Half precision rounds differently in another batch.
     for other, complaint, least in ((again, "twice", 0.99999), (alone, "alone and beside another", 0.999)):
         if not (np.sum(together * other, axis=1) > least).all():
