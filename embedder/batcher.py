@@ -1,18 +1,19 @@
 """Brings inputs of all calls together into batches for one model.
 
-Knows neither a transport nor a model: it gets a function that runs a batch, and calls it in the thread of a device.
+Knows neither a transport nor a model: it gets a function that runs a batch, and calls it in a thread of a device.
 """
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
-from embedder.device import Device
+from embedder.device import Device, Run
 from embedder.models.engine import Tokenized, Vectors
 from embedder.waiting import Entry, Ticket, Waiting, Work
 from servicekit.errors import DeadlineExceededError, InternalError, ResourceExhaustedError, UnavailableError
@@ -45,38 +46,41 @@ class Batcher:
     """A queue, the worker that empties it, and what happens when either fails. Belongs to one event loop.
 
     There is no fixed delay: a batch is formed of what waits at the moment when the device is free, so batches grow with
-    the load by themselves. The worker is a job that the device runs again and again as long as something waits.
+    the load by themselves. The worker is a turn at the device, asked for again as long as something waits.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Tokenized]], Vectors],
+        run: Callable[[Sequence[Tokenized], bool], Vectors],
         *,
         name: str,
         token_budget: int,
         max_items: int,
         max_tokens: int,
         device: Device,
+        at_once: int = 1,
         observer: BatchObserver,
         on_health: Callable[[bool], None] = lambda _healthy: None,
     ) -> None:
-        """`run` gets one batch and answers with a row for each member.
+        """`run` gets one batch, and whether it has the device to itself, and answers with a row for each member.
 
         `token_budget` bounds a batch: its size times its longest member. `max_items` and `max_tokens` bound what may
-        wait. Batchers that share a `device` take turns, batch by batch. `on_health` hears in the event loop of the
-        death (False) and the return (True) of the worker.
+        wait. Batchers that share a `device` take turns, batch by batch; `at_once` is how many of this one may be
+        run at the same time. `on_health` hears in the event loop of the death (False) and the return (True) of the
+        worker.
         """
         self._run = run
         self._name = name
         self._max_items = max_items
         self._max_tokens = max_tokens
         self._device = device
+        self._at_once = at_once
         self._observer = observer
         self._on_health = on_health
         self._waiting = Waiting(token_budget)
         self._lock = threading.Lock()  # guards `_waiting` and `_asked`
-        #: Whether the worker has asked the device for a turn, or may not.
-        self._asked = False
+        #: Turns that the device was asked for and that have not ended.
+        self._turns = 0
         self._closed = False
         self._abandoned = False
         self._items = 0
@@ -87,8 +91,6 @@ class Batcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tokens_per_second = 1_000.0
-        #: What the worker has in its hands.
-        self._running: list[Entry] = []
         self._deaths = 0
         self._born = time.monotonic()
         self._log = structlog.get_logger("batcher")
@@ -181,60 +183,70 @@ class Batcher:
         return ticket
 
     def _ask(self) -> None:
-        """Ask the device for a turn, unless that is done or nothing waits."""
+        """Ask the device for a turn, unless nothing waits or enough is asked for."""
         with self._lock:
-            if self._asked or not self._waiting:
+            if self._turns >= self._at_once or not self._waiting:
                 return
-            self._asked = True
+            self._turns += 1
         self._device.submit(self._take_turn)
 
-    # What follows runs in the device's thread, but for what it hands to the event loop.
+    def _give_back(self) -> None:
+        """A turn has ended."""
+        with self._lock:
+            self._turns -= 1
+        self._ask()
 
-    def _take_turn(self) -> None:
+    # What follows runs in the threads of the device, but for what it hands to the event loop.
+
+    def _take_turn(self) -> Run | None:
+        # Formed only now: what has come while another model had its turn goes along.
+        with self._lock:
+            batch, expired = self._waiting.take(time.monotonic())
+        if expired:
+            self._tell(self._expire, expired)
+        if not batch:
+            self._give_back()
+            return None
+        self._ask()  # what is left may be run beside it
+        return partial(self._run_turn, batch)
+
+    def _run_turn(self, batch: Sequence[Entry], alone: bool) -> None:
+        unanswered = list(batch)
         try:
-            # Formed only now: what has come while another model had its turn goes along.
-            with self._lock:
-                batch, expired = self._waiting.take(time.monotonic())
-                self._running = list(batch)
-            if expired:
-                self._tell(self._expire, expired)
-            if batch:
-                self._run_batch(batch)
+            self._run_batch(batch, unanswered, alone=alone)
         except BaseException as error:  # whatever ended it: somebody must hear of it
-            self._tell(self._bury, error)
+            self._tell(self._bury, error, unanswered)
         else:
-            with self._lock:
-                self._asked = False
-            self._ask()
+            self._give_back()
 
-    def _run_batch(self, batch: Sequence[Entry]) -> None:
+    def _run_batch(self, batch: Sequence[Entry], unanswered: list[Entry], *, alone: bool) -> None:
         started = time.monotonic()
         try:
-            rows = self._run([entry.tokens for entry in batch])
+            rows = self._run([entry.tokens for entry in batch], alone)
             if len(rows) != len(batch):
                 raise ValueError(f"{len(rows)} rows for {len(batch)} inputs")  # noqa: TRY301 - as bad as what it raises
         except Exception as error:
-            self._isolate(batch, error)
+            self._isolate(batch, unanswered, error, alone=alone)
         else:
             self._finished(batch, rows, started)
+            unanswered[:] = [entry for entry in unanswered if entry not in batch]
 
-    def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
+    def _isolate(self, batch: Sequence[Entry], unanswered: list[Entry], error: Exception, *, alone: bool) -> None:
         """One bad input must not fail those that happened to be beside it."""
         if len(batch) == 1:
             self._log.error("input failed", model=self._name, tokens=batch[0].length, exc_info=error)
-            self._running.remove(batch[0])
+            unanswered.remove(batch[0])
             self._tell(self._fail, batch, InternalError())
             return
         self._log.warning("batch failed, running its inputs one by one", model=self._name, inputs=len(batch))
         for entry in batch:
-            self._run_batch([entry])
+            self._run_batch([entry], unanswered, alone=alone)
 
     def _finished(self, batch: Sequence[Entry], rows: Vectors, started: float) -> None:
         seconds = time.monotonic() - started
         tokens = sum(entry.length for entry in batch)
         padded = len(batch) * max(entry.length for entry in batch)
         self._tokens_per_second += 0.2 * (tokens / max(seconds, 1e-6) - self._tokens_per_second)
-        self._running = [entry for entry in self._running if entry not in batch]
         self._tell(self._deliver, batch, rows, started, seconds)
         self._observer.batch_ran(self._name, inputs=len(batch), tokens=tokens, padded_tokens=padded, seconds=seconds)
 
@@ -264,11 +276,10 @@ class Batcher:
         with self._lock:  # from here on an equal input is a new one
             return self._waiting.settle(entry)
 
-    def _bury(self, error: BaseException) -> None:
+    def _bury(self, error: BaseException, unanswered: Sequence[Entry]) -> None:
         """Fail what the worker had in its hands, and put another in its place."""
-        self._log.error("worker died", model=self._name, inputs=len(self._running), exc_info=error)
-        self._fail(self._running, InternalError())
-        self._running = []
+        self._log.error("worker died", model=self._name, inputs=len(unanswered), exc_info=error)
+        self._fail(unanswered, InternalError())
         self._deaths = 0 if time.monotonic() - self._born > _SETTLED_SECONDS else self._deaths + 1
         self._on_health(False)
         self._loop.call_later(min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._deaths), self._revive)
@@ -277,9 +288,7 @@ class Batcher:
         self._born = time.monotonic()
         self._log.info("worker restarted", model=self._name)
         self._on_health(True)
-        with self._lock:
-            self._asked = False
-        self._ask()
+        self._give_back()
 
 
 class Admission:

@@ -119,7 +119,7 @@ class ScriptedEngine:
         self.texts.append(list(texts))
         return [Tokenized(list(range(len(text.split())))[: self.max_tokens], len(text.split())) for text in texts]
 
-    def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
+    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:
         """A row for each input: its number of tokens, its first token, and so on, never zero."""
         self.batches.append([len(item.ids) for item in inputs])
         self.busy.set()

@@ -44,6 +44,8 @@ class EngineInfo:
     weight_bytes: int
     #: Padded tokens that go through the model together at best: more is not faster, only longer to wait for.
     token_budget: int = 512
+    #: Batches that it computes at once, in as many threads, when they come so.
+    at_once: int = 1
 
 
 class Engine(Protocol):
@@ -61,9 +63,9 @@ class Engine(Protocol):
         """Count and cut texts, prefixes already in place. Any string is accepted. Safe for threads."""
         ...
 
-    def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
+    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:
         """Run the model on one batch, padded to its longest: shape [n, dimension], in input order, of any L2 norm.
 
-        Not safe for threads: one at a time.
+        Safe for `info.at_once` threads; those that are not `alone` compute without the help of others.
         """
         ...

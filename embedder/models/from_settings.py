@@ -27,6 +27,7 @@ def new_runtime(settings: EmbedderSettings, observer: BatchObserver) -> Runtime:
         ),
         EmbeddingCache(max_entries=settings.embedding_cache_size, max_bytes=settings.embedding_cache_mb * _MIB),
         observer,
+        threads=settings.embedding_threads,
     )
 
 

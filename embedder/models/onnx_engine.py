@@ -73,7 +73,7 @@ class OnnxEngine:
         """Count and cut texts."""
         return self._tokenizer(texts)
 
-    def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
+    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:  # noqa: ARG002 - has its own threads
         """Run the model on one batch: shape [n, dimension]."""
         names = self._inputs if self._pool is None else self._inputs | {"attention_mask"}
         features = self._tokenizer.pad([item.ids for item in inputs], names)

@@ -1,12 +1,13 @@
 """What the models of one process share."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from embedder.batcher import Batcher, BatchObserver
 from embedder.cache import EmbeddingCache
-from embedder.device import Device
+from embedder.device import Device, workers_of
 from embedder.models.encoder import Encoder
 from embedder.models.fresh_threads import FreshThreads
 from embedder.models.model import Loaded
@@ -25,10 +26,14 @@ class QueueLimits:
 class Runtime:
     """The cache, the devices, and threads for what would hold up the event loop."""
 
-    def __init__(self, limits: QueueLimits, cache: EmbeddingCache, observer: BatchObserver) -> None:
+    def __init__(
+        self, limits: QueueLimits, cache: EmbeddingCache, observer: BatchObserver, *, threads: int = 0
+    ) -> None:
+        """`threads` compute on each device, 0 meaning one a core."""
         self.cache = cache
         self._limits = limits
         self._observer = observer
+        self._workers = workers_of(threads or os.cpu_count() or 1)
         self._devices: dict[str, Device] = {}
         #: Loads models, one at a time: torch and transformers keep global state that two would share.
         self.loading = FreshThreads("loading")
@@ -43,7 +48,8 @@ class Runtime:
             token_budget=self._limits.batch_tokens or info.token_budget,
             max_items=self._limits.max_items,
             max_tokens=self._limits.max_tokens,
-            device=self._devices.setdefault(info.device, Device(info.device)),
+            device=self._devices.setdefault(info.device, Device(info.device, self._workers)),
+            at_once=info.at_once,
             observer=self._observer,
             on_health=on_health,
         )

@@ -6,12 +6,16 @@ from pathlib import Path
 import structlog
 import torch
 
+from embedder.device import workers_of
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.precision import fitting
 from embedder.models.torch_aside import read_aside
 from embedder.models.torch_packing import pack
 from embedder.models.torch_source import TorchModel, TorchSource
+
+#: One a core. Asked for now, because what a thread sets is what later threads begin with.
+_THREADS = torch.get_num_threads()
 
 #: Tokens that go through the model together. On a CPU more is not faster (docs/adr/0006), only longer to wait for.
 _TOKEN_BUDGET = {"cpu": 512, "cuda": 32_768, "mps": 8_192}
@@ -43,10 +47,11 @@ class TorchEngine:
 
         Raises ModelUnusableError when the files do not make a whole model, or the machine lacks the device.
         """
-        if threads:
-            torch.set_num_threads(threads)  # of the whole process: models take turns
+        self._threads = threads or _THREADS
+        torch.set_num_threads(self._threads)
         device = _available(device, name)
         precision = _suitable(precision, device, name)
+        self._at_once = workers_of(self._threads) if device == "cpu" else 1
         self._model = _load(TorchSource(directory, name, precision, max_tokens, pooling, trust_remote_code), device)
         self._info = EngineInfo(
             name="torch",
@@ -56,6 +61,7 @@ class TorchEngine:
             max_tokens=self._model.tokenizer.max_tokens,
             weight_bytes=self._model.weight_bytes,
             token_budget=_TOKEN_BUDGET[device],
+            at_once=self._at_once,
         )
 
     @property
@@ -67,8 +73,10 @@ class TorchEngine:
         """Count and cut texts."""
         return self._model.tokenizer(texts)
 
-    def forward(self, inputs: Sequence[Tokenized]) -> Vectors:
+    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:
         """Run the model on one batch: shape [n, dimension]."""
+        if self._at_once > 1:
+            torch.set_num_threads(self._threads if alone else 1)  # of this thread of Python: OpenMP has it so
         return self._model(inputs)
 
 

@@ -29,7 +29,7 @@ class Machine:
         self.rows: Callable[[Vectors], Vectors] = lambda rows: rows
         self.fails: Callable[[list[int]], BaseException | None] = lambda _batch: None
 
-    def __call__(self, inputs: Sequence[Tokenized]) -> Vectors:
+    def __call__(self, inputs: Sequence[Tokenized], alone: bool) -> Vectors:
         batch = [item.ids[0] for item in inputs]
         self.batches.append(batch)
         self.entered.release()

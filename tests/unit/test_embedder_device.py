@@ -2,51 +2,132 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
-from embedder.device import Device
+from embedder.device import Device, Run
 from embedder.models.fresh_threads import FreshThreads
 from tests.fixtures_embedder import PATIENCE
 
 
-def test_jobs_run_in_order_in_one_thread() -> None:
-    device, seen, done = Device("test"), list[tuple[int, int]](), threading.Event()
+class Work:
+    """A turn that can be held, and knows how it was run."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.alone: bool | None = None
+        self.thread = 0
+
+    def __call__(self) -> Run:
+        return self.run
+
+    def run(self, alone: bool) -> None:
+        self.alone, self.thread = alone, threading.get_ident()
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    made = Device("test", workers=2)
+    yield made
+    made.close()
+
+
+def test_turns_of_one_worker_are_taken_in_order_and_have_all_threads() -> None:
+    device, seen, last = Device("test"), list[tuple[int, bool, int]](), Work()
+
+    def turn(number: int) -> Run:
+        return lambda alone: seen.append((number, alone, threading.get_ident()))
+
     for number in range(50):
-        device.submit(lambda number=number: seen.append((number, threading.get_ident())))  # type: ignore[misc]
-    device.submit(done.set)
-    assert done.wait(PATIENCE)
-    assert [number for number, _ in seen] == list(range(50))
-    assert len({thread for _, thread in seen}) == 1
+        device.submit(partial(turn, number))
+    device.submit(last)
+    assert last.begun.wait(PATIENCE)
+    assert [(number, alone) for number, alone, _ in seen] == [(number, True) for number in range(50)]
+    assert {thread for _, _, thread in seen} == {last.thread}
+    last.go.set()
     device.close()
 
 
-def test_it_knows_for_how_long_it_has_been_at_a_job() -> None:
-    device, begun, go = Device("test"), threading.Event(), threading.Event()
+def test_what_comes_alone_has_all_threads_and_is_waited_for(device: Device) -> None:
+    first, second = Work(), Work()
+    device.submit(first)
+    assert first.begun.wait(PATIENCE)
+    device.submit(second)
+    assert not second.begun.wait(0.05)
+    first.go.set()
+    assert second.begun.wait(PATIENCE)
+    second.go.set()
+    assert (first.alone, second.alone) == (True, True)
+    assert first.thread == second.thread  # no other worker ever computes with several threads
+
+
+def test_what_waits_together_is_run_side_by_side(device: Device) -> None:
+    before, works = Work(), [Work() for _ in range(3)]
+    device.submit(before)
+    assert before.begun.wait(PATIENCE)
+    for work in works:
+        device.submit(work)
+    before.go.set()
+    for work in works[:2]:
+        assert work.begun.wait(PATIENCE)
+    assert not works[2].begun.is_set()
+    assert [work.alone for work in works[:2]] == [False, False]
+    works[0].go.set()
+    assert works[2].begun.wait(PATIENCE)
+    assert works[2].alone is False  # the second is still at work
+    for work in works:
+        work.go.set()
+
+
+def test_a_turn_that_has_nothing_to_run_ends_at_once(device: Device) -> None:
+    work = Work()
+    device.submit(lambda: None)
+    device.submit(work)
+    assert work.begun.wait(PATIENCE)
+    work.go.set()
+
+
+def test_it_knows_for_how_long_the_oldest_turn_has_lasted(device: Device) -> None:
+    work = Work()
     assert device.busy_seconds == 0
-    device.submit(begun.set)
-    device.submit(lambda: assert_true(go.wait(PATIENCE)))
-    assert begun.wait(PATIENCE)
+    device.submit(work)
+    assert work.begun.wait(PATIENCE)
     first = _positive(device)
     assert _positive(device, above=first) > first
-    go.set()
-    device.close()
+    work.go.set()
     until = time.monotonic() + PATIENCE
     while device.busy_seconds and time.monotonic() < until:
         time.sleep(0.001)
     assert device.busy_seconds == 0
 
 
-def test_a_closed_device_ends_its_thread_after_what_it_was_given() -> None:
-    device, ran = Device("to be closed"), list[str]()
-    device.submit(lambda: ran.append("x"))
+def test_a_closed_device_ends_its_threads_after_what_it_was_given() -> None:
+    device, works = Device("to be closed", workers=2), [Work(), Work(), Work()]
+    for work in works:
+        work.go.set()
+        device.submit(work)
     device.close()
     for thread in threading.enumerate():
         if thread.name == "device to be closed":
             thread.join(PATIENCE)
-    assert ran == ["x"]
+    assert all(work.begun.is_set() for work in works)
     assert "device to be closed" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_turn_that_raises_does_not_end_the_thread(device: Device) -> None:
+    def fail() -> None:
+        raise SystemExit
+
+    work = Work()
+    device.submit(fail)
+    device.submit(work)
+    assert work.begun.wait(PATIENCE)
+    work.go.set()
 
 
 def test_calls_run_in_threads_that_end() -> None:
@@ -69,28 +150,12 @@ def test_what_a_call_raises_reaches_who_waits() -> None:
         FreshThreads("fresh").submit(fail, SystemExit("no")).result(PATIENCE)
 
 
-def test_a_job_that_raises_does_not_end_the_thread() -> None:
-    device, done = Device("test"), threading.Event()
-
-    def fail() -> None:
-        raise SystemExit
-
-    device.submit(fail)
-    device.submit(done.set)
-    assert done.wait(PATIENCE)
-    device.close()
-
-
 def test_after_the_end_nothing_is_begun() -> None:
     threads = FreshThreads("fresh")
     threads.shutdown(cancel_futures=True)
     future = threads.submit(lambda: pytest.fail("was begun"))
     with pytest.raises(CancelledError):
         future.result(PATIENCE)
-
-
-def assert_true(value: bool) -> None:
-    assert value
 
 
 def _positive(device: Device, above: float = 0.0) -> float:
