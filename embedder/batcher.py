@@ -200,8 +200,12 @@ class Batcher:
 
     def _take_turn(self) -> Run | None:
         # Formed only now: what has come while another model had its turn goes along.
-        with self._lock:
-            batch, expired = self._waiting.take(time.monotonic())
+        try:
+            with self._lock:
+                batch, expired = self._waiting.take(time.monotonic())
+        except BaseException as error:  # whatever it is: else nobody would ever ask for a turn again
+            self._tell(self._bury, error, [])
+            return None
         if expired:
             self._tell(self._expire, expired)
         if not batch:

@@ -309,6 +309,25 @@ async def test_a_worker_that_dies_is_unhealthy_until_another_takes_its_place(mac
     await batcher.drain()
 
 
+async def test_a_fault_in_the_queue_itself_does_not_end_the_work(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health: list[bool] = []
+    batcher = batcher_of(machine, on_health=health.append)
+    take, faults = Waiting.take, [KeyError("a fault")]
+
+    def fail_once(self: Waiting, now: float) -> object:
+        if faults:
+            raise faults.pop()
+        return take(self, now)
+
+    monkeypatch.setattr(Waiting, "take", fail_once)
+    async with asyncio.timeout(PATIENCE):
+        assert numbers(await answer(batcher, work(1))) == [1]
+    assert health == [False, True]
+    await batcher.drain()
+
+
 async def test_what_waited_when_the_worker_died_is_still_answered(machine: Machine) -> None:
     machine.fails = lambda batch: SystemExit() if 0 in batch else None
     batcher = batcher_of(machine)
