@@ -8,38 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import structlog
 
 from embedder.device import Device, Run
 from embedder.models.engine import Tokenized, Vectors
+from embedder.room import Admission, BatcherClosedError, Room
 from embedder.waiting import Entry, Ticket, Waiting, Work
-from servicekit.errors import DeadlineExceededError, InternalError, ResourceExhaustedError, UnavailableError
+from servicekit.errors import DeadlineExceededError, InternalError
 
 #: A worker that dies again within this time is restarted later each time, up to the longest delay.
 _SETTLED_SECONDS = 60.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 10.0
 
 
-class QueueFullError(ResourceExhaustedError):
-    """More work waits than the queue takes."""
-
-    reason = "QUEUE_FULL"
-
-
-class BatcherClosedError(UnavailableError):
-    """The batcher takes no more work, because its model is being unloaded or exchanged."""
-
-    reason = "MODEL_UNLOADING"
-
-
 class BatchObserver(Protocol):
     """Hears of the batches that were run."""
 
     def batch_ran(self, model: str, *, inputs: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A batch was answered. Called in the thread of the worker."""
+        """A batch was answered. Called in a thread of the device."""
 
 
 class Batcher:
@@ -71,26 +59,23 @@ class Batcher:
         """
         self._run = run
         self._name = name
-        self._max_items = max_items
-        self._max_tokens = max_tokens
         self._device = device
         self._at_once = at_once
         self._observer = observer
         self._on_health = on_health
         self._waiting = Waiting(token_budget)
-        self._lock = threading.Lock()  # guards `_waiting` and `_asked`
+        self._lock = threading.Lock()  # guards `_waiting` and `_turns`
         #: Turns that the device was asked for and that have not ended.
         self._turns = 0
-        self._closed = False
-        self._abandoned = False
-        self._items = 0
-        #: Tokens of inputs that were admitted and do not wait yet, as far as anybody knows.
-        self._expected = 0
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._tokens_per_second = 1_000.0
+        self._room = Room(
+            max_items=max_items,
+            max_tokens=max_tokens,
+            waiting_tokens=lambda: self._waiting.tokens,
+            tokens_per_second=lambda: self._tokens_per_second,
+        )
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._deaths = 0
         self._born = time.monotonic()
         self._log = structlog.get_logger("batcher")
@@ -98,7 +83,7 @@ class Batcher:
     @property
     def items(self) -> int:
         """Inputs that were admitted and are not answered."""
-        return self._items
+        return self._room.items
 
     @property
     def waiting_tokens(self) -> int:
@@ -107,69 +92,25 @@ class Batcher:
 
     @property
     def busy_seconds(self) -> float:
-        """For how long the batch that the device runs, of whichever model, has been run; 0 when none is."""
+        """For how long the oldest batch that the device runs, of whichever model, has been run; 0 when none is."""
         return self._device.busy_seconds
 
-    async def admit(self, count: int, *, tokens: int = 0, wait: bool) -> "Admission":
-        """Room for `count` inputs of about `tokens` tokens. When there is none, wait for it or raise QueueFullError.
+    async def admit(self, count: int, *, tokens: int = 0, wait: bool) -> Admission:
+        """See Room.admit."""
+        return await self._room.admit(count, tokens, wait=wait)
 
-        A call that is larger than the whole queue is let in when nothing else waits. Raises BatcherClosedError.
+    async def answer(self, admission: Admission, works: Sequence[Work], *, deadline: float = float("inf")) -> Ticket:
+        """Have admitted inputs run, and wait for them. Equal inputs that wait or run already are not run again.
+
+        `deadline` is a time of `time.monotonic()`: work that has not begun by then is dropped.
+        Raises DeadlineExceededError then, InternalError when an input fails, and BatcherClosedError. Whoever is
+        cancelled takes their inputs with them.
         """
-        while not self._closed and self._items and self._is_full(count, tokens):
-            if not wait:
-                raise self._full()
-            self._room.clear()
-            await self._room.wait()
         if self._closed:
-            raise BatcherClosedError("the model is being unloaded or exchanged", retry_after=0.1)
-        self._items += count
-        self._expected += tokens
-        self._idle.clear()
-        return Admission(self, count, tokens)
-
-    async def drain(self) -> None:
-        """Take no more, and wait until all that was admitted is answered."""
-        self._close()
-        await self._idle.wait()
-
-    def close(self) -> None:
-        """Take no more, and fail what waits. What runs cannot be interrupted, and is not waited for."""
-        self._close()
-        self._abandoned = True
-        with self._lock:
-            abandoned = self._waiting.clear()
-        self._fail(abandoned, BatcherClosedError("the model was unloaded"))
-
-    def _close(self) -> None:
-        self._closed = True
-        self._room.set()
-
-    def _is_full(self, count: int, tokens: int) -> bool:
-        expected = self._waiting.tokens + self._expected
-        full = expected >= self._max_tokens or expected + tokens > self._max_tokens
-        return full or self._items + count > self._max_items
-
-    def _full(self) -> QueueFullError:
-        delay = min(30.0, max(0.1, self._waiting.tokens / self._tokens_per_second / 2))
-        return QueueFullError(
-            f"{self._items} inputs with {self._waiting.tokens} tokens wait for the model already", retry_after=delay
-        )
-
-    def _arrived(self, tokens: int) -> None:
-        self._expected -= tokens
-        self._room.set()
-
-    def _release(self, count: int) -> None:
-        self._items -= count
-        self._room.set()
-        if not self._items:
-            self._idle.set()
-
-    async def _answer(self, ticket: Ticket) -> Ticket:
-        """Queue the work of a ticket and wait until it is done."""
-        if self._abandoned:
             raise BatcherClosedError("the model was unloaded")
+        ticket = Ticket(works, deadline)
         future = ticket.done = self._loop.create_future()
+        admission.arrived()
         with self._lock:
             self._waiting.add(ticket)
         self._ask()
@@ -181,6 +122,19 @@ class Batcher:
                 self._waiting.withdraw(ticket)
             raise
         return ticket
+
+    async def drain(self) -> None:
+        """Take no more, and wait until all that was admitted is answered."""
+        self._room.close()
+        await self._room.wait_empty()
+
+    def close(self) -> None:
+        """Take no more, and fail what waits. What runs cannot be interrupted, and is not waited for."""
+        self._room.close()
+        self._closed = True
+        with self._lock:
+            abandoned = self._waiting.clear()
+        self._fail(abandoned, BatcherClosedError("the model was unloaded"))
 
     def _ask(self) -> None:
         """Ask the device for a turn, unless nothing waits or enough is asked for."""
@@ -293,36 +247,3 @@ class Batcher:
         self._log.info("worker restarted", model=self._name)
         self._on_health(True)
         self._give_back()
-
-
-class Admission:
-    """The right to have some inputs answered; ends with the block that it is used in."""
-
-    def __init__(self, batcher: Batcher, count: int, tokens: int) -> None:
-        self._batcher = batcher
-        self._count = count
-        self._tokens = tokens
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # The other half of `admit`.
-        self._arrived()
-        self._batcher._release(self._count)
-
-    def _arrived(self) -> None:
-        self._batcher._arrived(self._tokens)
-        self._tokens = 0
-
-    async def answer(self, works: Sequence[Work], *, deadline: float = float("inf")) -> Ticket:
-        """Have the inputs run, and wait for them. Equal inputs that wait or run already are not run again.
-
-        `deadline` is a time of `time.monotonic()`: work that has not begun by then is dropped.
-        Raises DeadlineExceededError then, and InternalError when an input fails. Whoever is cancelled takes their
-        inputs with them.
-        """
-        self._arrived()  # from here on they are counted as they are
-        return await self._batcher._answer(Ticket(works, deadline))

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-from embedder.batcher import BatcherClosedError
 from embedder.domain import Domain, InputKind, domains_of
 from embedder.models.encoder import Encoded, Encoder, Timings
 from embedder.models.model import Model
 from embedder.models.registry import ModelDescription, Models, describe
+from embedder.room import BatcherClosedError
 from servicekit.errors import InvalidArgumentError
 
 MAX_INPUTS = 1_024

@@ -154,7 +154,7 @@ def model_of(loader: Loader, name: str = "scripted", *, dimension: int = 4, shar
     """A model that `loader` loads. Needs a running event loop only when it is used."""
     shared = shared or runtime()
     configured = Configured(name, revision="", dimension=dimension, engine="scripted", device="cpu")
-    return Model(configured, loader, shared.equip, shared.loading)
+    return Model(configured, loader, shared.equip)
 
 
 def built(**values: Any) -> Models:

@@ -145,7 +145,7 @@ class Encoder:
             _require_short({index: item.count for index, item in zip(missing, tokens, strict=True)}, limit)
             works = [Work((kind, text), item, kind) for text, item in zip(texts, tokens, strict=True)]
             at = deadline.get()
-            ticket = await admission.answer(works, deadline=float("inf") if at is None else at)
+            ticket = await self.batcher.answer(admission, works, deadline=float("inf") if at is None else at)
         vectors = self._finish(ticket, dimensions)
         made = [
             CachedEmbedding(row.astype("<f4", copy=False).tobytes(), item.count, item.truncated)

@@ -79,7 +79,7 @@ class _Maker:
             if mock
             else real_loader(reference, options, self._catalogue, self._memory)
         )
-        return Model(configured, loader, self._runtime.equip, self._runtime.loading)
+        return Model(configured, loader, self._runtime.equip)
 
     def options(self, domain: Domain, *, engine: str, precision: str) -> LoadOptions:
         """How a model of this domain is to be run. Raises InvalidArgumentError naming what there is not."""

@@ -3,19 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from embedder.batcher import BatcherClosedError
 from embedder.domain import ModelState
 from embedder.models.encoder import Encoder
 from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
 from embedder.models.memory import release_memory
 from embedder.models.space import VectorSpace
+from embedder.room import BatcherClosedError
 from servicekit.errors import TrimemError
 
 #: A batch that takes longer than this has hung: the largest that can be legally formed takes a small part of it.
@@ -64,8 +64,7 @@ class Equip(Protocol):
 class Model:
     """One model and its state. Belongs to one event loop."""
 
-    def __init__(self, configured: Configured, loader: Loader, equip: Equip, loading: Executor) -> None:
-        """`loading` runs loaders."""
+    def __init__(self, configured: Configured, loader: Loader, equip: Equip) -> None:
         self.configured = configured
         self.state = ModelState.UNLOADED
         #: What its vectors are like, once that is known.
@@ -76,7 +75,6 @@ class Model:
         self.on_health: Callable[[], None] = lambda: None
         self._loader = loader
         self._equip = equip
-        self._executor = loading
         self._encoder: Encoder | None = None
         self._loading: asyncio.Task[Encoder] | None = None
         self._unloading: asyncio.Task[None] | None = None
@@ -171,8 +169,10 @@ class Model:
             await asyncio.shield(self._unloading)
         self.state = ModelState.LOADING
         started = time.perf_counter()
+        # Its thread ends with the load: one that has computed and stays slows down all others, see Device.
+        aside = ThreadPoolExecutor(1, thread_name_prefix="loading")
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(self._executor, self._loader)
+            loaded = await asyncio.get_running_loop().run_in_executor(aside, self._loader)
         except TrimemError as error:
             self._failed(error)
             self._log.warning("model not loaded", model=self.name, reason=error.reason, cause=error.message)
@@ -182,6 +182,8 @@ class Model:
             self._failed(unusable)
             self._log.exception("model failed to load", model=self.name)
             raise unusable from error
+        finally:
+            aside.shutdown(wait=False)
         self._encoder = self._equip(loaded, name=self.name, on_health=self._worker_changed)
         self.state, self._failure, self._failures = ModelState.READY, None, 0
         self.space, self.revision = loaded.space, loaded.revision or self.revision

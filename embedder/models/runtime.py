@@ -9,7 +9,6 @@ from embedder.batcher import Batcher, BatchObserver
 from embedder.cache import EmbeddingCache
 from embedder.device import Device, workers_of
 from embedder.models.encoder import Encoder
-from embedder.models.fresh_threads import FreshThreads
 from embedder.models.model import Loaded
 
 
@@ -24,7 +23,7 @@ class QueueLimits:
 
 
 class Runtime:
-    """The cache, the devices, and threads for what would hold up the event loop."""
+    """The cache, the devices, and a thread for long texts, which would hold up the event loop."""
 
     def __init__(
         self, limits: QueueLimits, cache: EmbeddingCache, observer: BatchObserver, *, threads: int = 0
@@ -35,8 +34,6 @@ class Runtime:
         self._observer = observer
         self._workers = workers_of(threads or os.cpu_count() or 1)
         self._devices: dict[str, Device] = {}
-        #: Loads models, one at a time: torch and transformers keep global state that two would share.
-        self.loading = FreshThreads("loading")
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizing")
 
     def equip(self, loaded: Loaded, *, name: str, on_health: Callable[[bool], None]) -> Encoder:
@@ -64,7 +61,6 @@ class Runtime:
 
     def close(self) -> None:
         """Begin nothing more. What runs in a thread cannot be interrupted, and is not waited for."""
-        self.loading.shutdown(cancel_futures=True)
         for device in self._devices.values():
             device.close()
         self._tokenizing.shutdown(wait=False, cancel_futures=True)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from embedder.batcher import Batcher, BatcherClosedError, QueueFullError
+from embedder.batcher import Batcher
 from embedder.device import Device
 from embedder.domain import InputKind
 from embedder.models.engine import Tokenized, Vectors
+from embedder.room import BatcherClosedError, QueueFullError
 from embedder.waiting import Ticket, Waiting, Work
 from servicekit.errors import DeadlineExceededError, InternalError
 from tests.fixtures_embedder import PATIENCE, Unheard
@@ -76,7 +77,7 @@ def work(number: int, length: int = 4, kind: InputKind = DOCUMENT) -> Work:
 
 async def answer(batcher: Batcher, *works: Work, deadline: float = float("inf"), wait: bool = False) -> Ticket:
     with await batcher.admit(len(works), wait=wait) as admission:
-        return await admission.answer(works, deadline=deadline)
+        return await batcher.answer(admission, works, deadline=deadline)
 
 
 def numbers(ticket: Ticket) -> list[int]:
@@ -226,7 +227,7 @@ async def test_a_queue_is_full_by_tokens_that_are_only_expected(machine: Machine
             await batcher.admit(1, tokens=4, wait=False)
         with await batcher.admit(1, tokens=3, wait=False):
             pass  # left without work, and counts no more
-        await first.answer([work(1, 2)])
+        await batcher.answer(first, [work(1, 2)])
         with await batcher.admit(1, tokens=8, wait=False):  # what was expected has come, and gone
             pass
     await batcher.drain()
@@ -262,7 +263,7 @@ async def test_what_arrives_after_the_end_fails(machine: Machine) -> None:
     with await batcher.admit(1, wait=False) as admission:  # its text was being tokenized
         batcher.close()
         with pytest.raises(BatcherClosedError):
-            await admission.answer([work(1)])
+            await batcher.answer(admission, [work(1)])
 
 
 async def test_a_call_larger_than_the_queue_is_let_in_when_nothing_else_waits(machine: Machine) -> None:

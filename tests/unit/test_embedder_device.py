@@ -1,15 +1,13 @@
-"""The thread of a device, and threads that do not stay."""
+"""The threads of a device."""
 
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from functools import partial
 
 import pytest
 
 from embedder.device import Device, Run
-from embedder.models.fresh_threads import FreshThreads
 from tests.fixtures_embedder import PATIENCE
 
 
@@ -128,34 +126,6 @@ def test_a_turn_that_raises_does_not_end_the_thread(device: Device) -> None:
     device.submit(work)
     assert work.begun.wait(PATIENCE)
     work.go.set()
-
-
-def test_calls_run_in_threads_that_end() -> None:
-    threads = FreshThreads("fresh")
-    futures = [threads.submit(threading.current_thread) for _ in range(10)]
-    used = {future.result(PATIENCE) for future in futures}
-    assert len(used) == 10
-    for thread in used:
-        thread.join(PATIENCE)
-    assert not any(thread.is_alive() for thread in used)
-
-
-def test_what_a_call_raises_reaches_who_waits() -> None:
-    def fail(error: BaseException) -> None:
-        raise error
-
-    with pytest.raises(KeyError):
-        FreshThreads("fresh").submit(fail, KeyError("x")).result(PATIENCE)
-    with pytest.raises(RuntimeError, match="SystemExit"):  # an event loop would end with it
-        FreshThreads("fresh").submit(fail, SystemExit("no")).result(PATIENCE)
-
-
-def test_after_the_end_nothing_is_begun() -> None:
-    threads = FreshThreads("fresh")
-    threads.shutdown(cancel_futures=True)
-    future = threads.submit(lambda: pytest.fail("was begun"))
-    with pytest.raises(CancelledError):
-        future.result(PATIENCE)
 
 
 def _positive(device: Device, above: float = 0.0) -> float:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedder.batcher import BatcherClosedError
 from embedder.domain import Domain, InputKind, ModelState
 from embedder.embedding import EmbedCommand, Embedding
 from embedder.models.catalogue import ModelProfile
 from embedder.models.errors import ModelUnreachableError, ModelUnusableError
 from embedder.models.model import Loaded, Model
+from embedder.room import BatcherClosedError
 from servicekit.errors import InternalError, InvalidArgumentError
 from tests.fixtures_embedder import PATIENCE, Records, ScriptedEngine, built, loaded, model_of, models_of, runtime
 
@@ -138,6 +138,22 @@ async def test_a_failed_load_is_tried_again_without_a_call_but_not_at_once(gate:
     gate.go.set()
     await model.ready()
     assert is_healthy(model)
+    model.close()
+
+
+async def test_the_thread_that_has_loaded_a_model_ends(gate: Gate) -> None:
+    """One that stays slows down all that compute: see Device."""
+    threads: list[threading.Thread] = []
+
+    def load() -> Loaded:
+        threads.append(threading.current_thread())
+        return gate()
+
+    gate.go.set()
+    model = model_of(load)
+    await model.ready()
+    await asyncio.to_thread(threads[0].join, PATIENCE)
+    assert not threads[0].is_alive()
     model.close()
 
 
