@@ -170,10 +170,10 @@ def measure(sts: Path | None) -> dict[str, dict[str, float]]:
 
 def _export(exports: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from embedder.models.export import export\n"
+        "import sys; from pathlib import Path; from embedder.models.export import Source, export\n"
         "source, out = map(Path, sys.argv[1:])\n"
-        "export(source, out / 'fp32', name='minilm', int8=False)\n"
-        "export(out / 'fp32', out / 'int8', name='minilm', int8=True)\n"
+        "export(Source(source, 'minilm'), out / 'fp32', int8=False)\n"
+        "export(Source(out / 'fp32', 'minilm'), out / 'int8', int8=True)\n"
     )
     subprocess.run([sys.executable, "-c", script, MINILM, exports], check=True, stdout=subprocess.DEVNULL)
 

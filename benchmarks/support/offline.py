@@ -16,7 +16,6 @@ import structlog
 
 from benchmarks.support.children import answer_lines
 from embedder.domain import Domain, domains_of
-from embedder.models.batches import plan_batches
 from embedder.models.engine import Engine
 from embedder.models.from_settings import build_models, memory_budget, new_runtime
 from embedder.settings import EmbedderSettings
@@ -71,6 +70,24 @@ def batches(engines: Sequence[Engine], texts: Sequence[str], token_budget: int) 
         for batch in plan_batches([len(item.ids) for item in inputs], token_budget=token_budget):
             engine.forward([inputs[index] for index in batch])
     return time.perf_counter() - began
+
+
+def plan_batches(lengths: Sequence[int], *, token_budget: int) -> list[list[int]]:
+    """Group inputs of the given lengths (tokens) so that little is spent on padding and memory stays bounded.
+
+    Returns groups of indices, longest inputs first. A group padded to its longest member has at most
+    `token_budget` tokens, unless it is a single input that is longer than that.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if room == 0:
+            batches.append([])
+            # The first member is the longest: each of those that follow is padded to it.
+            room = max(1, token_budget // max(1, lengths[index]))
+        batches[-1].append(index)
+        room -= 1
+    return batches
 
 
 if __name__ == "__main__":

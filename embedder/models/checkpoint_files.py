@@ -1,5 +1,6 @@
 """Makes sure that the files of a model are all there and whole, before anything reads them."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -61,6 +62,18 @@ def find_onnx(directory: Path, onnx_file: str | None = None) -> Path | None:
 def onnx_data(path: Path) -> list[Path]:
     """The files next to an ONNX file with the weights that it is too small for, as exporters call them, sorted."""
     return sorted({*path.parent.glob(f"{path.name}_data*"), *path.parent.glob(f"{path.name}.data*")})
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration, empty when there is no such file."""
+    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return content
+
+
+def sha256(path: Path) -> str:
+    """Of the content of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_whole(directory: Path, weights: Iterable[Path], name: str) -> None:

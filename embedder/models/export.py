@@ -16,13 +16,20 @@ from typing import Any
 import numpy as np
 import structlog
 
-from embedder.models.checkpoint_files import find_onnx, onnx_data, torch_weights, transformer_folder
+from embedder.models.checkpoint_files import (
+    find_onnx,
+    onnx_data,
+    read_config,
+    torch_weights,
+    transformer_folder,
+)
 from embedder.models.engine import Engine, Vectors
 from embedder.models.errors import ModelUnusableError
-from embedder.models.fingerprint import content_digest
+from embedder.models.fingerprint import RECORD, content_digest
 from embedder.models.onnx_engine import OnnxEngine
-from embedder.models.onnx_files import RECORD, graph_file, int8_name
+from embedder.models.onnx_files import graph_file, int8_name
 from embedder.models.quantise import quantise
+from embedder.models.space import cosines
 
 #: Cosine with the original below which an export is refused: float32 differs by rounding only.
 _ALIKE = {"fp32": 0.999, "int8": 0.95}
@@ -44,6 +51,8 @@ class Source:
     """A model to export, and what the catalogue says about it beyond its files."""
 
     directory: Path
+    #: What errors call it.
+    name: str
     pooling: str | None = None
     onnx_file: str | None = None
     max_tokens: int | None = None
@@ -55,25 +64,14 @@ class Source:
         return bool(torch_weights(transformer_folder(self.directory)))
 
 
-def export(
-    directory: Path,
-    out: Path,
-    *,
-    name: str,
-    int8: bool,
-    pooling: str | None = None,
-    onnx_file: str | None = None,
-    max_tokens: int | None = None,
-    trust_remote_code: bool = False,
-) -> None:
-    """Write the model in `directory` to the new directory `out`, which is complete once it is there.
+def export(source: Source, out: Path, *, int8: bool) -> None:
+    """Write a model to the new directory `out`, which is complete once it is there.
 
     Without `int8` a torch model goes to onnx/model.onnx; with it a torch or an ONNX model goes to
     onnx/model_int8.onnx. The vectors are compared with those of the original, and `trimem.json` says that they are
-    of its space. `name` is what errors call the model; `pooling` and what follows it are what the catalogue says.
-    Raises ModelUnusableError when the model does not load, or comes out different.
+    of its space. Raises ModelUnusableError when the model does not load, or comes out different.
     """
-    source = Source(directory, pooling, onnx_file, max_tokens, trust_remote_code)
+    name, directory, onnx_file = source.name, source.directory, source.onnx_file
     if not source.from_torch and (find_onnx(directory, onnx_file) is None or not int8):
         complaint = (
             "is an ONNX model already" if find_onnx(directory, onnx_file) else "has no weights in full precision"
@@ -81,28 +79,29 @@ def export(
         raise ModelUnusableError(f"model {name!r}: {complaint}")
     log = structlog.get_logger("export")
     with _beside(out, name) as draft:
-        worst = _export(source, draft, name, int8)
+        worst = _export(source, draft, int8=int8)
         log.info("exported", model=name, directory=str(out), int8=int8, worst_cosine=round(worst, 5))
 
 
-def _export(source: Source, draft: Path, name: str, int8: bool) -> float:
+def _export(source: Source, draft: Path, *, int8: bool) -> float:
+    name = source.name
     log = structlog.get_logger("export")
     log.info("reading", model=name)
     engine_name = "torch" if source.from_torch else "onnx"
     content = content_digest(source.directory, engine=engine_name, pooling=source.pooling, onnx_file=source.onnx_file)
     _copy_descriptions(source.directory, draft, source.pooling)
-    original = _torch_original(source, draft, name) if source.from_torch else _onnx_original(source, name)
+    original = _torch_original(source, draft) if source.from_torch else _onnx_original(source)
     # What the catalogue knew travels with the export.
     _rewrite(transformer_folder(draft) / "sentence_bert_config.json", max_seq_length=original.info.max_tokens)
     expected = _try(original)
     del original
     if int8:
         log.info("quantising", model=name)
-        _quantise(source, draft, name)
+        _quantise(source, draft)
     log.info("comparing with the original", model=name)
     precision = "int8" if int8 else "fp32"
     worst = _compare(_try(OnnxEngine(draft, name=name, precision=precision)), expected, _ALIKE[precision], name)
-    made_from = _json(source.directory / RECORD).get("source", name)
+    made_from = read_config(source.directory / RECORD).get("source", name)
     _rewrite(draft / RECORD, content=content, source=made_from)
     return worst
 
@@ -141,12 +140,12 @@ def _copy_descriptions(directory: Path, draft: Path, pooling: str | None) -> Non
         (draft / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}), "utf-8")
 
 
-def _torch_original(source: Source, draft: Path, name: str) -> Engine:
+def _torch_original(source: Source, draft: Path) -> Engine:
     """Trace the model into the draft's onnx/model.onnx. Returns what runs the original."""
     from embedder.models.torch_engine import TorchEngine
     from embedder.models.torch_export import trace
 
-    structlog.get_logger("export").info("tracing", model=name)
+    structlog.get_logger("export").info("tracing", model=source.name)
     (draft / _GRAPH).parent.mkdir()
     # The exporter and the libraries below it warn of their own internals.
     with warnings.catch_warnings():
@@ -155,13 +154,13 @@ def _torch_original(source: Source, draft: Path, name: str) -> Engine:
             source.directory,
             draft / _GRAPH,
             tokenizer=transformer_folder(draft) / "tokenizer.json",
-            name=name,
+            name=source.name,
             pooling=source.pooling,
             trust_remote_code=source.trust_remote_code,
         )
         return TorchEngine(
             source.directory,
-            name=name,
+            name=source.name,
             device="cpu",
             precision="fp32",
             max_tokens=source.max_tokens,
@@ -170,10 +169,10 @@ def _torch_original(source: Source, draft: Path, name: str) -> Engine:
         )
 
 
-def _onnx_original(source: Source, name: str) -> Engine:
+def _onnx_original(source: Source) -> Engine:
     return OnnxEngine(
         source.directory,
-        name=name,
+        name=source.name,
         precision="fp32",
         max_tokens=source.max_tokens,
         onnx_file=source.onnx_file,
@@ -181,16 +180,16 @@ def _onnx_original(source: Source, name: str) -> Engine:
     )
 
 
-def _quantise(source: Source, draft: Path, name: str) -> None:
+def _quantise(source: Source, draft: Path) -> None:
     whole, _ = graph_file(
         draft if source.from_torch else source.directory,
-        name=name,
+        name=source.name,
         precision="fp32",
         onnx_file=None if source.from_torch else source.onnx_file,
     )
     small = draft / int8_name()
     small.parent.mkdir(exist_ok=True)
-    quantise(whole, small, name=name)
+    quantise(whole, small, name=source.name)
     if source.from_torch:
         for path in (whole, *onnx_data(whole)):
             path.unlink()
@@ -209,8 +208,7 @@ def _compare(
     """The smallest cosine between vectors of the two. Raises ModelUnusableError when it is under `least`."""
     if actual[0] != expected[0]:
         raise ModelUnusableError(f"model {name!r}: what was exported tokenizes in another way than the original")
-    norms = np.linalg.norm(actual[1], axis=1) * np.linalg.norm(expected[1], axis=1)
-    worst = float((np.sum(actual[1] * expected[1], axis=1) / norms).min())
+    worst = float(cosines(actual[1], expected[1]).min())
     if not worst >= least:
         raise ModelUnusableError(
             f"model {name!r}: what was exported has a cosine of {worst:.4f} with the original, {least} is wanted"
@@ -219,9 +217,4 @@ def _compare(
 
 
 def _rewrite(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps({**_json(path), **values}, indent=2) + "\n", "utf-8")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return content
+    path.write_text(json.dumps({**read_config(path), **values}, indent=2) + "\n", "utf-8")

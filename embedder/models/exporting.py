@@ -15,7 +15,7 @@ def export_model(text: str, out: Path, *, int8: bool, catalogue: Catalogue) -> N
     Raises ModelUnusableError and ModelUnreachableError.
     """
     try:
-        from embedder.models.export import export  # torch, onnx: what a service never needs
+        from embedder.models.export import Source, export  # torch, onnx: what a service never needs
     except ModuleNotFoundError as error:
         raise ModelUnusableError(
             f"export needs the package {error.name}: install the extra `export` of trimem"
@@ -24,13 +24,12 @@ def export_model(text: str, out: Path, *, int8: bool, catalogue: Catalogue) -> N
     profile = catalogue.find(reference) or ModelProfile()
     engine = profile.engine or "torch"
     files = resolve(reference, partial(download_for, engine=engine, profile=profile), pooling=profile.pooling)
-    export(
+    source = Source(
         files.directory,
-        out,
-        name=reference.name,
-        int8=int8,
+        reference.name,
         pooling=profile.pooling,
         onnx_file=profile.onnx_file,
         max_tokens=profile.max_tokens,
         trust_remote_code=profile.trust_remote_code,
     )
+    export(source, out, int8=int8)

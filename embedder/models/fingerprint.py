@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedder.models.checkpoint_files import find_onnx, onnx_data, torch_weights
+from embedder.models.checkpoint_files import find_onnx, onnx_data, read_config, sha256, torch_weights
 from embedder.models.errors import ModelUnusableError
 from embedder.models.pooling import pooling_modes
 
 #: What our ONNX export writes next to what it exports, with the digest of the model that it was compared with.
-_EXPORT_RECORD = "trimem.json"
+RECORD = "trimem.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: What tokenizers are made of where there is no tokenizer.json.
@@ -39,11 +39,11 @@ def content_digest(
     never an int8 variant next to it. What our own export made has the digest of what it was compared with.
     Reads all weights: takes about a second for a gigabyte. Raises ModelUnusableError when there are none.
     """
-    record = directory / _EXPORT_RECORD
+    record = directory / RECORD
     if record.is_file():
-        content = _json(record).get("content")
+        content = read_config(record).get("content")
         if not isinstance(content, str) or not _DIGEST.fullmatch(content):
-            raise ModelUnusableError(f"model {str(directory)!r}: {_EXPORT_RECORD} has no `content` of 64 digits")
+            raise ModelUnusableError(f"model {str(directory)!r}: {RECORD} has no `content` of 64 digits")
         return content
     digest = hashlib.sha256()
     for label, content in _parts(directory, engine, pooling, onnx_file):
@@ -53,8 +53,8 @@ def content_digest(
 
 def _parts(directory: Path, engine: str, pooling: str | None, onnx_file: str | None) -> Iterator[tuple[str, str]]:
     for tokenizer in _tokenizer(directory):
-        yield f"tokenizer/{tokenizer.name}", _sha256(tokenizer)
-    yield "lower case", str(bool(_json(directory / "sentence_bert_config.json").get("do_lower_case")))
+        yield f"tokenizer/{tokenizer.name}", sha256(tokenizer)
+    yield "lower case", str(bool(read_config(directory / "sentence_bert_config.json").get("do_lower_case")))
     for kind, folder in _modules(directory):
         if kind == "Normalize":  # every vector is normalised, with the module or without
             continue
@@ -66,7 +66,7 @@ def _parts(directory: Path, engine: str, pooling: str | None, onnx_file: str | N
             yield "configuration", json.dumps(configuration, sort_keys=True)
             weights = torch_weights(folder)
         for path in weights:
-            yield f"weights/{path.name}", _sha256(path)
+            yield f"weights/{path.name}", sha256(path)
 
 
 def _modules(directory: Path) -> list[tuple[str, Path]]:
@@ -92,18 +92,8 @@ def _tokenizer(directory: Path) -> list[Path]:
 
 
 def _configuration(kind: str, path: Path, pooling: str | None) -> dict[str, Any]:
-    configuration = _json(path)
+    configuration = read_config(path)
     if kind != "Pooling":
         return configuration
     modes = pooling_modes(configuration) if path.is_file() or pooling is None else [pooling]
     return {"modes": modes, "include_prompt": configuration.get("include_prompt", True)}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return content
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

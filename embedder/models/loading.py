@@ -23,7 +23,7 @@ from embedder.models.mock_engine import MockEngine
 from embedder.models.model import Loaded, Loader
 from embedder.models.precision import fitting
 from embedder.models.reference import HubModel, ModelFiles, ModelReference, resolve
-from embedder.models.space import VectorSpace
+from embedder.models.space import VectorSpace, cosines
 
 #: What every model is tried with before it answers anybody.
 _PROBES = ("the first of two probes", "def second(probe): return probe")
@@ -124,17 +124,15 @@ def verify(engine: Engine, *, name: str, dimension: int) -> None:
     probes = engine.tokenize(_PROBES)
     together, again = engine.forward(probes), engine.forward(probes)
     alone = np.concatenate([engine.forward([probe]) for probe in probes])
-    answers = (together, again, alone)
-    for rows in answers:
+    for rows in (together, again, alone):
         lengths = np.linalg.norm(rows, axis=1)
         if rows.shape != (len(probes), dimension) or not np.isfinite(lengths).all() or not lengths.all():
             raise ModelUnusableError(
                 f"model {name!r}: makes vectors that are zero, NaN or infinite, or not one of each text"
             )
-    together, again, alone = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in answers)
     # Half precision rounds differently in another batch.
     for other, complaint, least in ((again, "twice", 0.99999), (alone, "alone and beside another", 0.999)):
-        if not (np.sum(together * other, axis=1) > least).all():
+        if not (cosines(together, other) > least).all():
             raise ModelUnusableError(f"model {name!r}: makes different vectors of one text, {complaint}")
 
 

@@ -44,7 +44,7 @@ class MockEngine:
         """One token a word or group of signs, letter case apart."""
         return [self._tokenize(text) for text in texts]
 
-    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:  # noqa: ARG002
+    def forward(self, inputs: Sequence[Tokenized], alone: bool = True) -> Vectors:  # noqa: ARG002 - computes nothing
         """Sum the vectors of the tokens: shape [n, dimension]."""
         return np.stack([np.sum([self._vector(token) for token in item.ids], axis=0) for item in inputs])
 

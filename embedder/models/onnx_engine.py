@@ -1,14 +1,12 @@
 """Runs models with onnxruntime on the CPU, in a process that needs no torch."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from embedder.models.checkpoint_files import onnx_data, transformer_folder
+from embedder.models.checkpoint_files import onnx_data, read_config, transformer_folder
 from embedder.models.engine import EngineInfo, Tokenized, Vectors
 from embedder.models.errors import ModelUnusableError
 from embedder.models.onnx_files import QUANTISED_KEY, graph_file
@@ -105,8 +103,7 @@ class OnnxEngine:
         return int(vectors.shape[1])
 
     def _require_width(self, directory: Path, width: int) -> None:
-        config = transformer_folder(directory) / "config.json"
-        described: dict[str, Any] = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+        described = read_config(transformer_folder(directory) / "config.json")
         hidden = described.get("hidden_size") or described.get("n_embd") or described.get("dim")
         if hidden is not None and hidden != width:
             raise ModelUnusableError(

@@ -10,9 +10,6 @@ QUANTISED_KEY = "trimem.quantised"
 #: Metadata of an ONNX file that our quantiser made: SHA-256 of the file that it was made from.
 QUANTISED_FROM_KEY = "trimem.quantised_from"
 
-#: What an export is beside the ONNX file: whose vectors it makes. See embedder.models.fingerprint.
-RECORD = "trimem.json"
-
 PRECISIONS = ("fp32", "int8")
 
 

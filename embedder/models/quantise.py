@@ -3,7 +3,6 @@
 Why in this way: docs/adr/0005.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from embedder.models.checkpoint_files import sha256
 from embedder.models.errors import ModelUnusableError
 from embedder.models.onnx_files import QUANTISED_FROM_KEY, QUANTISED_KEY
 
@@ -42,7 +42,7 @@ def quantise(source: Path, out: Path, *, name: str) -> None:
     _put(model.graph, nodes, [tensor for tensors in made.values() for tensor in tensors])
     if all(opset.domain != _ONNXRUNTIME for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(_ONNXRUNTIME, 1))
-    helper.set_model_props(model, {QUANTISED_KEY: _HOW, QUANTISED_FROM_KEY: _sha256(source)})
+    helper.set_model_props(model, {QUANTISED_KEY: _HOW, QUANTISED_FROM_KEY: sha256(source)})
     # onnxruntime maps a file of weights, but keeps what it parsed out of the other: a hundred megabytes a model.
     onnx.save(model, out, save_as_external_data=True, location=f"{out.name}.data", size_threshold=_LARGE_BYTES)
 
@@ -129,8 +129,3 @@ def _put(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], tensors: list[onnx
 
 def _axis(node: onnx.NodeProto) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), 0)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,13 @@ class UnusableVectorError(ArithmeticError):
     """A model made a vector that is zero, NaN or infinite."""
 
 
+def cosines(ours: Vectors, theirs: Vectors) -> Vectors:
+    """The cosine of each row with the one in its place; both of shape [n, d]. NaN where a vector is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: Vectors = np.sum(ours * theirs, axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class VectorSpace:
     """The space that a model's vectors live in."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from embedder.models.checkpoint_files import transformer_folder
+from embedder.models.checkpoint_files import read_config, transformer_folder
 from embedder.models.errors import ModelUnusableError
 from embedder.models.nomic_bert import native_settings
 from embedder.models.tokens import PrivateTokenizer
@@ -46,12 +46,12 @@ class _Files:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
-        self.tokenizer_config: Mapping[str, Any] = _json(folder / "tokenizer_config.json") or {}
-        config: Mapping[str, Any] = _json(folder / "config.json") or {}
+        self.tokenizer_config: Mapping[str, Any] = read_config(folder / "tokenizer_config.json")
+        config: Mapping[str, Any] = read_config(folder / "config.json")
         self._config = {**config, **native_settings(config, name=name)}
         # sentence_bert_config.json; others have the name of their own architecture in it.
         described = sorted(folder.glob("sentence_*_config.json"))
-        self._sentence_config: Mapping[str, Any] = (_json(described[0]) if described else None) or {}
+        self._sentence_config: Mapping[str, Any] = read_config(described[0]) if described else {}
 
     def tokenizer(self) -> Tokenizer:
         path = self._folder / "tokenizer.json"
@@ -115,7 +115,3 @@ def _lowers(normalizer: Mapping[str, Any] | None) -> bool:
             return any(_lowers(part) for part in (normalizer or {})["normalizers"])
         case _:
             return False
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None

@@ -18,7 +18,9 @@ import numpy as np
 import structlog
 import torch
 
+from embedder.models.engine import Vectors
 from embedder.models.errors import ModelUnusableError
+from embedder.models.space import cosines
 from embedder.models.tokens import PrivateTokenizer
 from embedder.models.torch_packing import pack
 from embedder.models.torch_source import EXAMPLES, TorchModel, TorchSource
@@ -70,11 +72,11 @@ def _read(source: TorchSource, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _require_alike(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], name: str) -> None:
-    cosines = np.sum(ours * theirs, axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+def _require_alike(ours: Vectors, theirs: Vectors, name: str) -> None:
+    found = cosines(ours, theirs)
     # Vectors that are not numbers, or zero, are somebody else's to find.
-    if (cosines < _ALIKE).any():
-        raise ModelUnusableError(f"model {name!r}: makes other vectors once it is packed (cosine {cosines.min():.4f})")
+    if (found < _ALIKE).any():
+        raise ModelUnusableError(f"model {name!r}: makes other vectors once it is packed (cosine {found.min():.4f})")
 
 
 def _last_line(text: str) -> str:

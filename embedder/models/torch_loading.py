@@ -10,7 +10,7 @@ import transformers
 from sentence_transformers.base.modules import Dense, Module, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
 
-from embedder.models.checkpoint_files import require_whole_torch
+from embedder.models.checkpoint_files import read_config, require_whole_torch
 from embedder.models.errors import ModelUnusableError
 from embedder.models.nomic_bert import native_settings
 from embedder.models.pooling import require_pooling
@@ -93,8 +93,7 @@ def _load_all(
 
 def _code_instead(directory: Path) -> str:
     """What a model that does not load says of code that would have loaded it."""
-    config = directory / "config.json"
-    described = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    described = read_config(directory / "config.json")
     unknown = [kind for kind in described.get("architectures") or () if not hasattr(transformers, kind)]
     if not unknown or "auto_map" not in described:
         return ""
@@ -123,8 +122,7 @@ def _load(directory: Path, entry: dict[str, Any], name: str, dtype: torch.dtype,
     if kind not in _MODULES or not library.startswith("sentence_transformers"):
         raise ModelUnusableError(f"model {name!r}: made of {entry['type']}, which is not supported")
     config = directory / entry["path"] / "config.json"
-    described = json.loads(config.read_text("utf-8")) if config.is_file() else {}
-    settings = {} if trust_remote_code else native_settings(described, name=name)
+    settings = {} if trust_remote_code else native_settings(read_config(config), name=name)
     try:
         loaded: Module = _MODULES[kind].load(
             str(directory),

@@ -15,7 +15,7 @@ from embedder.models.torch_source import EXAMPLES, INPUTS, TorchModel, TorchSour
 from embedder.models.torch_tokens import tokenizer_of
 from embedder.models.torch_tracing import NotTraceableError, WholeModel, traced
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def read_model(source: TorchSource, device: str) -> TorchModel:
@@ -23,7 +23,7 @@ def read_model(source: TorchSource, device: str) -> TorchModel:
     transformer, modules = load_modules(
         source.directory,
         name=source.name,
-        dtype=DTYPES[source.precision],
+        dtype=_DTYPES[source.precision],
         pooling=source.pooling,
         trust_remote_code=source.trust_remote_code,
     )

@@ -3,22 +3,33 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder.models.batches import plan_batches
+from embedder.models.batches import best_window
 
-LENGTHS = st.lists(st.integers(0, 600), max_size=60)
-
-
-@given(LENGTHS, st.integers(1, 4096))
-def test_each_input_is_in_one_batch(lengths: list[int], budget: int) -> None:
-    batches = plan_batches(lengths, token_budget=budget)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+QUEUES = st.lists(st.integers(1, 600), min_size=1, max_size=40).map(sorted)
 
 
-@given(LENGTHS, st.integers(1, 4096))
-def test_a_padded_batch_keeps_to_the_budget_unless_it_is_one_long_input(lengths: list[int], budget: int) -> None:
-    for batch in plan_batches(lengths, token_budget=budget):
-        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+@given(QUEUES, st.data(), st.integers(16, 2_048))
+def test_a_window_holds_its_anchor_and_keeps_to_the_budget(queue: list[int], data: st.DataObject, budget: int) -> None:
+    anchor = data.draw(st.integers(0, len(queue) - 1))
+    first, last = best_window(queue, anchor, token_budget=budget)
+    assert 0 <= first <= anchor < last <= len(queue)
+    assert last - first == 1 or (last - first) * queue[last - 1] <= budget
 
 
-def test_inputs_of_like_length_go_together() -> None:
-    assert plan_batches([2, 9, 2, 10], token_budget=20) == [[3, 1], [0, 2]]
+def test_equal_lengths_go_together_up_to_the_budget() -> None:
+    assert best_window([10] * 20, 0, token_budget=100) == (0, 10)
+    assert best_window([10] * 20, 19, token_budget=100) == (10, 20)
+    assert best_window([10] * 5, 2, token_budget=100) == (0, 5)
+
+
+def test_a_short_input_is_not_padded_to_a_long_one() -> None:
+    assert best_window([5, 5, 300], 0, token_budget=512) == (0, 2)
+    assert best_window([5, 5, 300], 2, token_budget=512) == (2, 3)
+
+
+def test_a_little_padding_costs_less_than_a_batch_of_its_own() -> None:
+    assert best_window([10, 12, 14], 0, token_budget=512) == (0, 3)
+
+
+def test_one_input_may_be_longer_than_the_budget() -> None:
+    assert best_window([4, 900], 1, token_budget=512) == (1, 2)

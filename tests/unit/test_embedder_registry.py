@@ -278,13 +278,12 @@ async def test_the_space_of_an_unloaded_model_is_known_without_loading_it_again(
     models.close()
 
 
-async def test_models_that_failed_are_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_models_that_failed_are_tried_again(shelf: Shelf) -> None:
     shelf.trouble["old"] = ModelUnusableError("not whole")
     models = shelf.models()
     with pytest.raises(ModelUnusableError):
         await models[TEXT].ready()
     del shelf.trouble["old"]
-    monkeypatch.setattr("embedder.models.model._FIRST_DELAY", 0.0)
     models[TEXT]._retry_at = 0.0
     models.retry_failed()
     async with asyncio.timeout(PATIENCE):
