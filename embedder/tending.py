@@ -1,9 +1,10 @@
-"""What goes on beside the calls: reporting the health of models, loading what failed, unloading what is idle."""
+"""What goes on beside the calls: reporting health, loading what failed, unloading what is idle, giving memory back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from embedder.domain import Domain
+from embedder.models.memory import trim_heap
 from embedder.models.registry import Models
 
 #: Seconds between looks at what nothing tells of by itself: a batch that hangs, a model that is idle.
@@ -29,6 +30,7 @@ async def tend(models: Models, report: Report, *, idle_unload_seconds: float, in
         models.retry_failed()
         if idle_unload_seconds:
             await models.unload_idle(idle_unload_seconds)
+        await asyncio.to_thread(trim_heap)
         try:
             async with asyncio.timeout(interval):
                 await changed.wait()

@@ -1,7 +1,6 @@
 """Builds engines from references: slow, blocking, and meant for a thread."""
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from embedder.models.checkpoint_files import find_onnx, torch_weights
 from embedder.models.engine import Engine
 from embedder.models.errors import ModelUnusableError
 from embedder.models.fingerprint import content_digest
-from embedder.models.memory import MemoryBudget, release_memory
+from embedder.models.memory import MemoryBudget, limit_kernel_caches, release_memory
 from embedder.models.memory_need import need, reading_need
 from embedder.models.mock_engine import MockEngine
 from embedder.models.model import Loaded, Loader
@@ -159,8 +158,7 @@ def _engine_of_files(wanted: EngineName, options: LoadOptions, files: ModelFiles
 
 
 def _torch_engine(reference: ModelReference, files: ModelFiles, profile: ModelProfile, options: LoadOptions) -> Engine:
-    # oneDNN keeps machine code for the last 1024 shapes that it met, half a megabyte each; it reads this but once.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    limit_kernel_caches()
     from embedder.models.torch_engine import TorchEngine  # seconds and hundreds of megabytes
 
     try:

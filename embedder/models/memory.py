@@ -2,10 +2,12 @@
 
 import ctypes
 import gc
+import os
 import platform
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -143,17 +145,37 @@ def map_large_blocks() -> None:
         set_option(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
+def limit_kernel_caches() -> None:
+    """Have torch keep what it made for fewer shapes of matrix products. To be called before the first product.
+
+    For each of the last 1024 shapes oneDNN keeps machine code, half a megabyte, and torch above it a description, a
+    quarter, for each thread. Few texts have lengths that are still there when they are needed, and making them anew
+    takes a millisecond: the rate is the same with 32 and 16 (docs/adr/0006). Variables that are set stay as they are.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
+
+
 def release_memory() -> None:
     """Give memory that nothing refers to any more back to the system.
 
     glibc keeps what was freed for the next allocation, and an unloaded model would still fill the budget.
     """
     gc.collect()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Give free pages of the heap back to the system: some milliseconds in which threads may wait to allocate.
+
+    Each thread that computes has a heap of its own, which grows to the largest that was ever at once in it.
+    """
     trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
+@cache
 def _of_libc(name: str) -> Callable[..., int] | None:
     """A function of glibc, or None where the C library is another one or does not have it."""
     if platform.libc_ver()[0] != "glibc":

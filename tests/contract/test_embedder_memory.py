@@ -80,6 +80,26 @@ del blocks
 print(json.dumps({"kept": rss() - before}))
 """
 
+_SHAPES = """
+import json, sys
+from pathlib import Path
+from embedder.models.memory import MemoryWatch, limit_kernel_caches, release_memory
+
+if sys.argv[2] == "limited":
+    limit_kernel_caches()
+import embedder.models.torch_engine as torch_engine
+engine = torch_engine.TorchEngine(Path(sys.argv[1]), name="model", device="cpu", precision="bf16")
+inputs = [engine.tokenize(["sea " * count])[0] for count in range(1, 254, 4)]
+engine.forward(inputs[-1:])
+release_memory()
+rss = MemoryWatch().rss
+before = rss()
+for one in inputs:
+    engine.forward([one])
+release_memory()
+print(json.dumps({"kept": rss() - before}))
+"""
+
 
 def child(program: str, *arguments: str) -> dict[str, int]:
     """What a program measured in a process of its own."""
@@ -137,3 +157,10 @@ def test_large_blocks_leave_no_holes_in_the_heap() -> None:
     if child(_BLOCKS, "as it comes")["kept"] < 50 * MIB:
         pytest.skip("this allocator gives memory back by itself")
     assert child(_BLOCKS, "mapped")["kept"] < 20 * MIB
+
+
+def test_texts_of_all_lengths_leave_little_behind(large: Path) -> None:
+    kept = child(_SHAPES, str(large), "as it comes")["kept"]
+    if kept < 50 * MIB:
+        pytest.skip("this processor's kernels are not made for each shape")
+    assert child(_SHAPES, str(large), "limited")["kept"] < kept / 2
