@@ -19,17 +19,12 @@ from store.database import Database
 from store.embedder_client import GrpcEmbedder
 from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
-from store.repositories.events import EventRepository
-from store.repositories.postgres import PostgresEvents
-from store.servicers.event_servicer import EventServicer
+from store.repositories.postgres.spaces import PostgresSpaces
 from store.settings import StoreSettings
 from store.use_cases.adopt_space import AdoptSpace
 from store.use_cases.backfill import Backfill
-from store.use_cases.create_events import CreateEvents
 from store.use_cases.embedding import TextEmbedding
-from store.use_cases.get_event import GetEvent
-from store.use_cases.list_events import ListEvents
-from store.use_cases.search_events import SearchEvents
+from store.wiring import Repositories, event_servicer
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
@@ -42,11 +37,11 @@ async def serve(settings: StoreSettings) -> None:
     registry = new_registry()
     metrics = StoreMetrics(registry)
     database = _database(settings)
-    events = PostgresEvents(database)
+    repositories = Repositories.of_postgres(database)
     server = Server(settings, registry, services=[_SERVICE])
     async with _embedding(settings) as embedding, contextlib.AsyncExitStack() as tasks:
         automatic = embedding if settings.embedding_auto_generate else None
-        servicer = event_servicer(settings, events, embedding)
+        servicer = event_servicer(settings, repositories, embedding)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, server.grpc)
 
         async def start() -> None:
@@ -55,26 +50,12 @@ async def serve(settings: StoreSettings) -> None:
                 _cancelled, asyncio.create_task(DatabaseWatcher(database, server.set_ready).run())
             )
             if automatic is not None:
-                backfill = Backfill(events, automatic, metrics, settings.backfill_interval_seconds)
+                backfill = Backfill(repositories.outbox, automatic, metrics, settings.backfill_interval_seconds)
                 tasks.push_async_callback(_cancelled, asyncio.create_task(backfill.run()))
 
         tasks.push_async_callback(database.close)
         with metrics_exporter(registry, address=settings.bind_address, port=settings.store_metrics_port):
             await run_until_signal(server, settings.store_port, on_start=start)
-
-
-def event_servicer(settings: StoreSettings, events: EventRepository, embedding: TextEmbedding) -> EventServicer:
-    """The use cases of EventService, wired."""
-    return EventServicer(
-        CreateEvents(
-            events,
-            embedding if settings.embedding_auto_generate else None,
-            settings.embedding_fail_strategy,
-        ),
-        GetEvent(events),
-        ListEvents(events),
-        SearchEvents(events, embedding, settings.embedding_dimension),
-    )
 
 
 async def run_migrate(options: argparse.Namespace, settings: StoreSettings) -> None:
@@ -103,7 +84,7 @@ async def run_adopt_space(options: argparse.Namespace, settings: StoreSettings) 
     try:
         await _open(database, settings)
         async with _embedding(settings) as embedding:
-            adoption = await AdoptSpace(PostgresEvents(database), embedding).run(force=options.force)
+            adoption = await AdoptSpace(PostgresSpaces(database), embedding).run(force=options.force)
     finally:
         await database.close()
     if not adoption.is_new:

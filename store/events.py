@@ -35,6 +35,21 @@ class EmbeddingState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text, hashed to 64 bits, each with how often it comes. See `store.use_cases.words`."""
+
+    #: Distinct, ascending, signed.
+    terms: tuple[int, ...] = ()
+    #: As long as `terms`.
+    counts: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Words in all."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
 class EventDraft:
     """An event as a caller wants it, not yet checked."""
 
@@ -44,6 +59,9 @@ class EventDraft:
     id: str = ""
     timestamp: datetime | None = None
     request_id: str = ""
+    #: The vector of its text, when the caller has embedded it, and the fingerprint of the model that made it.
+    vector: Vector | None = None
+    vector_fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,9 @@ class NewEvent:
     embedding_state: EmbeddingState = EmbeddingState.SKIPPED
     #: Present exactly when the state is EMBEDDED.
     embedding: Vector | None = None
+    words: Words = field(default_factory=Words)
+    #: Why it is not embedded, when that is known.
+    embedding_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,9 @@ class Event:
     embedding_state: EmbeddingState
     create_time: datetime
     update_time: datetime
+    #: Why it is not embedded, when that is known, and how often that was tried.
+    embedding_error: str | None = None
+    embedding_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +120,8 @@ class EventFilter:
     start_time: datetime | None = None
     #: Before.
     end_time: datetime | None = None
+    #: How far its embedding got; None for any.
+    embedding_state: EmbeddingState | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -3,8 +3,11 @@
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     TIMESTAMP,
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -14,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from store.events import EmbeddingState
 
@@ -31,6 +34,8 @@ def build_metadata(dimension: int) -> MetaData:
     """The tables of the store, with vectors of `dimension`."""
     metadata = MetaData(naming_convention=NAMING)
     _events(metadata, dimension)
+    _keys_and_spaces(metadata)
+    _lexical(metadata)
     _graph(metadata)
     return metadata
 
@@ -48,6 +53,14 @@ def _events(metadata: MetaData, dimension: int) -> None:
         Column("embedding_state", Text, nullable=False, server_default=text("'PENDING'")),
         Column("create_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
         Column("update_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+        # The words of the text, hashed, and how often each comes; NULL until the store has looked, empty without words.
+        Column("terms", ARRAY(BigInteger)),
+        Column("term_counts", ARRAY(Integer)),
+        Column("term_total", Integer),
+        Column("embedding_attempts", Integer, nullable=False, server_default=text("0")),
+        Column("embedding_error", Text),
+        # When a PENDING event may be tried again; NULL is at once.
+        Column("embedding_retry_time", TIMESTAMP(timezone=True)),
         # The timestamp is part of the key because partitioning by time will ask for it; event_keys keeps ids unique.
         PrimaryKeyConstraint("id", "timestamp"),
         CheckConstraint(f"embedding_state IN ({states})", name="embedding_state"),
@@ -72,14 +85,37 @@ def _events(metadata: MetaData, dimension: int) -> None:
         events.c.id,
         postgresql_where=text("embedding_state = 'PENDING'"),
     )
-    Table(
+    Index(
+        "ix_events_failed",
+        events.c.timestamp,
+        events.c.id,
+        postgresql_where=text("embedding_state = 'FAILED'"),
+    )
+    Index("ix_events_terms", events.c.terms, postgresql_using="gin")
+    Index(
+        "ix_events_without_terms",
+        events.c.timestamp,
+        events.c.id,
+        postgresql_where=text("terms IS NULL"),
+    )
+
+
+def _keys_and_spaces(metadata: MetaData) -> None:
+    keys = Table(
         "event_keys",
         metadata,
         Column("event_id", UUID, primary_key=True),
         Column("timestamp", TIMESTAMP(timezone=True), nullable=False),
         Column("request_id", Text),
+        # When the event was deleted: its keys stay taken for a while.
+        Column("delete_time", TIMESTAMP(timezone=True)),
         UniqueConstraint("request_id"),
         comment="One row an event: ids are unique over all partitions, and a request_id writes once",
+    )
+    Index(
+        "ix_event_keys_delete_time",
+        keys.c.delete_time,
+        postgresql_where=text("delete_time IS NOT NULL"),
     )
     Table(
         "embedding_spaces",
@@ -91,6 +127,44 @@ def _events(metadata: MetaData, dimension: int) -> None:
         Column("fingerprint", Text, nullable=False),
         Column("create_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
         comment="Which model made the vectors of a column",
+    )
+
+
+def _lexical(metadata: MetaData) -> None:
+    """What BM25 needs to know of all events, and switches. Triggers on `events` write the changes (revision 0003)."""
+    Table(
+        "lexical_terms",
+        metadata,
+        Column("term", BigInteger, primary_key=True, autoincrement=False),
+        Column("documents", BigInteger, nullable=False),
+        comment="How many events have a word",
+    )
+    Table(
+        "lexical_totals",
+        metadata,
+        Column("one_row", Boolean, primary_key=True, server_default=text("true")),
+        Column("documents", BigInteger, nullable=False),
+        Column("length", BigInteger, nullable=False),
+        CheckConstraint("one_row", name="one_row"),
+        comment="How many events have words, and how many words they have in all",
+    )
+    Table(
+        "lexical_changes",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("terms", ARRAY(BigInteger), nullable=False),
+        Column("deltas", ARRAY(Integer), nullable=False),
+        Column("documents", BigInteger, nullable=False),
+        Column("length", BigInteger, nullable=False),
+        comment="What writes add to lexical_terms and lexical_totals: a row each, so that writers do not wait",
+    )
+    Table(
+        "switches",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("value", JSONB, nullable=False),
+        Column("update_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+        comment="What operators set for all stores of this database",
     )
 
 

@@ -20,15 +20,14 @@ from servicekit.channels import open_channel
 from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
 from servicekit.server import Server
 from store import migrate
-from store.__main__ import event_servicer
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
 from store.events import EmbeddingSpace, EmbeddingState, NewEvent, Vector
 from store.metrics import StoreMetrics
-from store.repositories.postgres import PostgresEvents
 from store.settings import StoreSettings
 from store.use_cases.backfill import Backfill
 from store.use_cases.embedding import TextEmbedding
+from store.wiring import Repositories, event_servicer
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
@@ -185,7 +184,7 @@ class StoreUnderTest:
     stub: "rpc.EventServiceAsyncStub"
     embedder: FakeEmbedder
     database_url: str
-    events: PostgresEvents
+    repositories: Repositories
     embedding: TextEmbedding
     backfill: Backfill
     registry: CollectorRegistry
@@ -266,8 +265,8 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
                 )
             )
             embedding = TextEmbedding(GrpcEmbedder(channel, settings.embedder_timeout_seconds), DIMENSION)
-            events = PostgresEvents(database)
-            serving = event_servicer(settings, events, embedding)
+            repositories = Repositories.of_postgres(database)
+            serving = event_servicer(settings, repositories, embedding)
 
             def add(server: grpc.aio.Server) -> None:
                 rpc.add_EventServiceServicer_to_server(serving, server)
@@ -279,9 +278,9 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
                 rpc.EventServiceStub(client),
                 servicer,
                 url,
-                events,
+                repositories,
                 embedding,
-                Backfill(events, embedding, StoreMetrics(registry), settings.backfill_interval_seconds),
+                Backfill(repositories.outbox, embedding, StoreMetrics(registry), settings.backfill_interval_seconds),
                 registry,
             )
 

@@ -8,7 +8,7 @@ import numpy as np
 from servicekit.errors import TrimemError
 from store.errors import AdoptionRefusedError
 from store.events import EmbeddingSpace, Vector
-from store.repositories.events import EventRepository
+from store.repositories.spaces import SpaceRepository
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.event_text import text_to_embed
 
@@ -36,8 +36,8 @@ class Adoption:
 class AdoptSpace:
     """Makes the embedder's TEXT model the one that made the stored vectors."""
 
-    def __init__(self, events: EventRepository, embedding: TextEmbedding) -> None:
-        self._events = events
+    def __init__(self, spaces: SpaceRepository, embedding: TextEmbedding) -> None:
+        self._spaces = spaces
         self._embedding = embedding
 
     async def run(self, *, force: bool = False) -> Adoption:
@@ -46,10 +46,10 @@ class AdoptSpace:
         With `force` a sample that is not alike, or has no texts, is accepted: the operator knows better. Raises
         AdoptionRefusedError, EmbeddingDimensionError, and what the embedder and the database raise.
         """
-        recorded = await self._events.space()
+        recorded = await self._spaces.space()
         if recorded is not None:
             return Adoption(recorded, compared=0, median=None, is_new=False)
-        sample = await self._events.sample(SAMPLE_SIZE)
+        sample = await self._spaces.sample(SAMPLE_SIZE)
         if not sample:
             raise AdoptionRefusedError(
                 "the database has no vectors, so there is nothing to adopt: the first write records its model"
@@ -70,7 +70,7 @@ class AdoptSpace:
             raise AdoptionRefusedError("the embedder refused all texts of the sample")
         if not force:
             _require_alike(median, len(cosines), space)
-        return Adoption(await self._events.adopt_space(space), compared=len(cosines), median=median, is_new=True)
+        return Adoption(await self._spaces.adopt_space(space), compared=len(cosines), median=median, is_new=True)
 
 
 def _require_alike(median: float | None, compared: int, space: EmbeddingSpace) -> None:

@@ -10,7 +10,7 @@ import structlog
 from servicekit.errors import FailedPreconditionError, TrimemError
 from store.errors import TextsRefusedError
 from store.events import EmbeddingState
-from store.repositories.events import EventRepository, Settled
+from store.repositories.outbox import Outbox, Settled
 from store.use_cases.embedding import CALL_TEXTS, PASSING, TextEmbedding
 from store.use_cases.event_text import text_to_embed
 
@@ -34,9 +34,9 @@ class Backfill:
     Several stores may do so at once: the one that comes second finds the event settled and leaves it.
     """
 
-    def __init__(self, events: EventRepository, embedding: TextEmbedding, observer: Observer, interval: float) -> None:
+    def __init__(self, outbox: Outbox, embedding: TextEmbedding, observer: Observer, interval: float) -> None:
         """`interval` in seconds is the pause when there is nothing to do."""
-        self._events = events
+        self._outbox = outbox
         self._embedding = embedding
         self._observer = observer
         self._interval = interval
@@ -49,7 +49,7 @@ class Backfill:
         while True:
             try:
                 settled = await self.run_once()
-                self._observer.pending(await self._events.count_pending())
+                self._observer.pending(await self._outbox.count_pending())
             except PASSING as error:
                 pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
                 self._complain(error)
@@ -67,7 +67,7 @@ class Backfill:
 
     async def run_once(self) -> int:
         """Settle one batch of events and return how many. Raises what stands in the way of all of them."""
-        pending = await self._events.pending(CALL_TEXTS)
+        pending = await self._outbox.pending(CALL_TEXTS)
         if not pending:
             return 0
         texts = {place: text for place, one in enumerate(pending) if (text := text_to_embed(one.content)) is not None}
@@ -86,7 +86,7 @@ class Backfill:
             else:
                 settled.append(Settled(one, EmbeddingState.EMBEDDED, outcome))
         if settled:
-            await self._events.settle(settled, embedded.space)
+            await self._outbox.settle(settled, embedded.space)
         for done in settled:
             self._observer.settled(done.state)
         if trouble is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from servicekit.errors import InvalidArgumentError, UnimplementedError
 from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
-from store.repositories.events import EventRepository
+from store.repositories.search import SearchRepository
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.event_rules import accept_filter, accept_page_size, require_plain_text
 from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
@@ -45,7 +45,7 @@ class EventSearch:
 class SearchEvents:
     """Compares the vector of the query with those of the events."""
 
-    def __init__(self, events: EventRepository, embedding: TextEmbedding, dimension: int) -> None:
+    def __init__(self, events: SearchRepository, embedding: TextEmbedding, dimension: int) -> None:
         self._events = events
         self._embedding = embedding
         self._dimension = dimension
@@ -58,7 +58,7 @@ class SearchEvents:
         accept_filter(search.matching)
         least = _accept_similarity(search.min_similarity)
         vector, space = await self._vector(search)
-        hits = await self._events.search(vector, space, search.matching, limit)
+        hits = await self._events.nearest(vector, space, search.matching, limit)
         return list(_that_fit(hit for hit in hits if hit.similarity >= least - _ROUNDING))
 
     async def _vector(self, search: EventSearch) -> tuple[Vector, EmbeddingSpace | None]:

@@ -11,9 +11,8 @@ import pytest_asyncio
 
 from store.errors import EmbeddingSpaceMismatchError
 from store.events import EmbeddingState, EventFilter, Position
-from store.repositories.events import EventRepository, Settled
-from store.repositories.memory import MemoryEvents
-from store.repositories.postgres import PostgresEvents
+from store.repositories.outbox import Settled
+from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_store import OTHER_SPACE, SPACE, migrated, new_event, open_database, pending_event, text_vector
 
@@ -22,16 +21,16 @@ ALL = EventFilter()
 
 
 @pytest_asyncio.fixture(params=["memory", "postgres"])
-async def events(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[EventRepository]:
+async def store(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[Repositories]:
     """An empty repository: the fake, and the real one."""
     if request.param == "memory":
-        yield MemoryEvents()
+        yield Repositories.of_memory()
         return
     async with open_database(await migrated(await new_database())) as database:
-        yield PostgresEvents(database)
+        yield Repositories.of_postgres(database)
 
 
-async def test_an_event_comes_back_as_it_was_stored(events: EventRepository) -> None:
+async def test_an_event_comes_back_as_it_was_stored(store: Repositories) -> None:
     content = {
         "text": "𐍈 “quoted” \\ 'text' שלום 🚀",
         "n": 1,
@@ -42,10 +41,10 @@ async def test_an_event_comes_back_as_it_was_stored(events: EventRepository) -> 
     }
     event = new_event(content=content, metadata={"k": [1, "2", None]}, timestamp=NOON)
 
-    [stored] = await events.create([event], SPACE)
+    [stored] = await store.events.create([event], SPACE)
 
     assert stored is not None
-    assert stored == await events.get(event.id)
+    assert stored == await store.events.get(event.id)
     assert (stored.id, stored.timestamp, stored.content, stored.metadata) == (
         event.id, NOON, content, {"k": [1, "2", None]},
     )  # fmt: skip
@@ -53,50 +52,50 @@ async def test_an_event_comes_back_as_it_was_stored(events: EventRepository) -> 
     assert stored.create_time == stored.update_time
 
 
-async def test_an_unknown_id_is_nothing(events: EventRepository) -> None:
-    assert await events.get(uuid4()) is None
+async def test_an_unknown_id_is_nothing(store: Repositories) -> None:
+    assert await store.events.get(uuid4()) is None
 
 
-async def test_a_taken_id_is_not_stored_again(events: EventRepository) -> None:
+async def test_a_taken_id_is_not_stored_again(store: Repositories) -> None:
     event = new_event()
-    await events.create([event], SPACE)
+    await store.events.create([event], SPACE)
 
-    results = await events.create([new_event("another", id=event.id, timestamp=NOON), new_event("third")], SPACE)
+    results = await store.events.create([new_event("another", id=event.id, timestamp=NOON), new_event("third")], SPACE)
 
     assert results[0] is None
     assert results[1] is not None
-    kept = await events.get(event.id)
+    kept = await store.events.get(event.id)
     assert kept is not None
     assert kept.content == event.content
 
 
-async def test_a_taken_request_id_is_not_stored_again(events: EventRepository) -> None:
-    await events.create([new_event(request_id="r")], SPACE)
+async def test_a_taken_request_id_is_not_stored_again(store: Repositories) -> None:
+    await store.events.create([new_event(request_id="r")], SPACE)
 
-    assert await events.create([new_event("another", request_id="r")], SPACE) == [None]
-    assert len(await events.page(ALL, None, 10)) == 1
+    assert await store.events.create([new_event("another", request_id="r")], SPACE) == [None]
+    assert len(await store.events.page(ALL, None, 10)) == 1
 
 
-async def test_known_finds_events_by_request_and_ids_in_use(events: EventRepository) -> None:
+async def test_known_finds_events_by_request_and_ids_in_use(store: Repositories) -> None:
     named, unnamed = new_event(request_id="r"), new_event()
-    [stored, _] = await events.create([named, unnamed], SPACE)
+    [stored, _] = await store.events.create([named, unnamed], SPACE)
 
-    known = await events.known(["r", "never seen"], [unnamed.id, uuid4()])
+    known = await store.events.known(["r", "never seen"], [unnamed.id, uuid4()])
 
     assert known.by_request == {"r": stored}
     assert unnamed.id in known.ids
-    assert not (await events.known([], [])).ids
+    assert not (await store.events.known([], [])).ids
 
 
-async def test_pages_follow_each_other_newest_first_without_gap_or_repetition(events: EventRepository) -> None:
+async def test_pages_follow_each_other_newest_first_without_gap_or_repetition(store: Repositories) -> None:
     ids = sorted(uuid4() for _ in range(3))
     same_time = [new_event(id=one, timestamp=NOON) for one in ids]
     newer, older = new_event(timestamp=NOON + timedelta(microseconds=1)), new_event(timestamp=NOON - timedelta(days=1))
-    await events.create([older, *same_time, newer], SPACE)
+    await store.events.create([older, *same_time, newer], SPACE)
 
     found: list[UUID] = []
     after: Position | None = None
-    while page := await events.page(ALL, after, 2):
+    while page := await store.events.page(ALL, after, 2):
         found += [one.id for one in page]
         after = Position(page[-1].timestamp, page[-1].id)
 
@@ -119,9 +118,7 @@ async def test_pages_follow_each_other_newest_first_without_gap_or_repetition(ev
         ({"o'b\"rien": "🚀"}, {"odd"}),
     ],
 )
-async def test_a_metadata_filter_is_containment(
-    events: EventRepository, wanted: dict[str, Any], found: set[str]
-) -> None:
+async def test_a_metadata_filter_is_containment(store: Repositories, wanted: dict[str, Any], found: set[str]) -> None:
     rows: dict[str, dict[str, Any]] = {
         "plain": {"a": 1},
         "more": {"a": 1, "b": {"c": [1, 2, 3], "d": 4}},
@@ -129,41 +126,41 @@ async def test_a_metadata_filter_is_containment(
         "null": {"a": None},
         "odd": {"o'b\"rien": "🚀"},
     }
-    await events.create([new_event(name, metadata=metadata) for name, metadata in rows.items()], SPACE)
+    await store.events.create([new_event(name, metadata=metadata) for name, metadata in rows.items()], SPACE)
 
-    listed = await events.page(EventFilter(metadata=wanted), None, 10)
-    hits = await events.search(text_vector("plain"), SPACE, EventFilter(metadata=wanted), 10)
+    listed = await store.events.page(EventFilter(metadata=wanted), None, 10)
+    hits = await store.search.nearest(text_vector("plain"), SPACE, EventFilter(metadata=wanted), 10)
 
     assert {one.content["text"] for one in listed} == found
     assert {hit.event.content["text"] for hit in hits} == found
 
 
-async def test_a_time_range_includes_its_start_and_not_its_end(events: EventRepository) -> None:
+async def test_a_time_range_includes_its_start_and_not_its_end(store: Repositories) -> None:
     times = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(microseconds=2)]
-    await events.create([new_event(timestamp=one) for one in times], SPACE)
+    await store.events.create([new_event(timestamp=one) for one in times], SPACE)
     matching = EventFilter(start_time=times[0], end_time=times[2])
 
-    listed = await events.page(matching, None, 10)
-    hits = await events.search(text_vector("something"), SPACE, matching, 10)
+    listed = await store.events.page(matching, None, 10)
+    hits = await store.search.nearest(text_vector("something"), SPACE, matching, 10)
 
     assert [one.timestamp for one in listed] == [times[1], times[0]]
     assert {hit.event.timestamp for hit in hits} == {times[0], times[1]}
 
 
-async def test_search_returns_the_nearest_first_with_their_cosine(events: EventRepository) -> None:
+async def test_search_returns_the_nearest_first_with_their_cosine(store: Repositories) -> None:
     texts = ["red apple pie", "red apple", "blue ocean wave"]
-    await events.create([new_event(text) for text in texts], SPACE)
+    await store.events.create([new_event(text) for text in texts], SPACE)
     query = text_vector("red apple")
 
-    hits = await events.search(query, SPACE, ALL, 2)
+    hits = await store.search.nearest(query, SPACE, ALL, 2)
 
     assert [hit.event.content["text"] for hit in hits] == ["red apple", "red apple pie"]
     for hit in hits:
         assert hit.similarity == pytest.approx(float(np.dot(query, text_vector(hit.event.content["text"]))), abs=1e-5)
 
 
-async def test_search_sees_embedded_events_only(events: EventRepository) -> None:
-    await events.create(
+async def test_search_sees_embedded_events_only(store: Repositories) -> None:
+    await store.events.create(
         [
             new_event("seen"),
             pending_event("pending"),
@@ -173,66 +170,66 @@ async def test_search_sees_embedded_events_only(events: EventRepository) -> None
         SPACE,
     )
 
-    hits = await events.search(text_vector("pending"), SPACE, ALL, 10)
+    hits = await store.search.nearest(text_vector("pending"), SPACE, ALL, 10)
 
     assert [hit.event.content["text"] for hit in hits] == ["seen"]
 
 
-async def test_a_search_of_nothing_finds_nothing(events: EventRepository) -> None:
-    assert await events.search(text_vector("anything"), SPACE, ALL, 10) == []
+async def test_a_search_of_nothing_finds_nothing(store: Repositories) -> None:
+    assert await store.search.nearest(text_vector("anything"), SPACE, ALL, 10) == []
 
 
-async def test_the_first_write_records_the_space(events: EventRepository) -> None:
-    assert await events.space() is None
-    await events.create([pending_event()], None)
-    assert await events.space() is None
+async def test_the_first_write_records_the_space(store: Repositories) -> None:
+    assert await store.spaces.space() is None
+    await store.events.create([pending_event()], None)
+    assert await store.spaces.space() is None
 
-    await events.create([new_event()], SPACE)
+    await store.events.create([new_event()], SPACE)
 
-    assert await events.space() == SPACE
+    assert await store.spaces.space() == SPACE
 
 
-async def test_vectors_of_another_space_are_not_stored(events: EventRepository) -> None:
-    await events.create([new_event()], SPACE)
+async def test_vectors_of_another_space_are_not_stored(store: Repositories) -> None:
+    await store.events.create([new_event()], SPACE)
     stranger = new_event()
 
     with pytest.raises(EmbeddingSpaceMismatchError) as caught:
-        await events.create([pending_event(), stranger], OTHER_SPACE)
+        await store.events.create([pending_event(), stranger], OTHER_SPACE)
 
     assert SPACE.model_name in caught.value.message
     assert OTHER_SPACE.model_name in caught.value.message
-    assert await events.get(stranger.id) is None
-    assert len(await events.page(ALL, None, 10)) == 1
+    assert await store.events.get(stranger.id) is None
+    assert len(await store.events.page(ALL, None, 10)) == 1
 
 
-async def test_vectors_of_another_space_are_not_compared(events: EventRepository) -> None:
-    await events.create([new_event()], SPACE)
+async def test_vectors_of_another_space_are_not_compared(store: Repositories) -> None:
+    await store.events.create([new_event()], SPACE)
 
     with pytest.raises(EmbeddingSpaceMismatchError):
-        await events.search(text_vector("x"), OTHER_SPACE, ALL, 10)
-    assert len(await events.search(text_vector("x"), None, ALL, 10)) == 1
+        await store.search.nearest(text_vector("x"), OTHER_SPACE, ALL, 10)
+    assert len(await store.search.nearest(text_vector("x"), None, ALL, 10)) == 1
 
 
-async def test_an_event_without_a_vector_is_stored_whatever_the_space(events: EventRepository) -> None:
-    await events.create([new_event()], SPACE)
+async def test_an_event_without_a_vector_is_stored_whatever_the_space(store: Repositories) -> None:
+    await store.events.create([new_event()], SPACE)
 
-    assert await events.create([pending_event()], OTHER_SPACE) != [None]
+    assert await store.events.create([pending_event()], OTHER_SPACE) != [None]
 
 
-async def test_pending_events_come_oldest_first_and_are_counted(events: EventRepository) -> None:
+async def test_pending_events_come_oldest_first_and_are_counted(store: Repositories) -> None:
     old, new = pending_event(timestamp=NOON), pending_event(timestamp=NOON + timedelta(hours=1))
-    await events.create([new, old, new_event()], SPACE)
+    await store.events.create([new, old, new_event()], SPACE)
 
-    assert [one.id for one in await events.pending(10)] == [old.id, new.id]
-    assert [one.id for one in await events.pending(1)] == [old.id]
-    assert await events.count_pending() == 2
+    assert [one.id for one in await store.outbox.pending(10)] == [old.id, new.id]
+    assert [one.id for one in await store.outbox.pending(1)] == [old.id]
+    assert await store.outbox.count_pending() == 2
 
 
-async def test_a_settled_event_is_found(events: EventRepository) -> None:
-    await events.create([pending_event("late"), pending_event("odd"), pending_event("empty")], None)
-    by_text = {one.content["text"]: one for one in await events.pending(10)}
+async def test_a_settled_event_is_found(store: Repositories) -> None:
+    await store.events.create([pending_event("late"), pending_event("odd"), pending_event("empty")], None)
+    by_text = {one.content["text"]: one for one in await store.outbox.pending(10)}
 
-    await events.settle(
+    await store.outbox.settle(
         [
             Settled(by_text["late"], EmbeddingState.EMBEDDED, text_vector("late")),
             Settled(by_text["odd"], EmbeddingState.FAILED),
@@ -241,49 +238,49 @@ async def test_a_settled_event_is_found(events: EventRepository) -> None:
         SPACE,
     )
 
-    assert await events.count_pending() == 0
-    assert await events.space() == SPACE
-    [hit] = await events.search(text_vector("late"), SPACE, ALL, 10)
+    assert await store.outbox.count_pending() == 0
+    assert await store.spaces.space() == SPACE
+    [hit] = await store.search.nearest(text_vector("late"), SPACE, ALL, 10)
     assert hit.event.content == {"text": "late"}
     assert hit.event.update_time == hit.event.create_time
-    failed = await events.get(by_text["odd"].id)
+    failed = await store.events.get(by_text["odd"].id)
     assert failed is not None
     assert failed.embedding_state is EmbeddingState.FAILED
 
 
-async def test_an_event_is_settled_once(events: EventRepository) -> None:
-    await events.create([pending_event("late")], None)
-    [pending] = await events.pending(10)
-    await events.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], SPACE)
+async def test_an_event_is_settled_once(store: Repositories) -> None:
+    await store.events.create([pending_event("late")], None)
+    [pending] = await store.outbox.pending(10)
+    await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], SPACE)
 
-    await events.settle([Settled(pending, EmbeddingState.FAILED)], None)
+    await store.outbox.settle([Settled(pending, EmbeddingState.FAILED)], None)
 
-    kept = await events.get(pending.id)
+    kept = await store.events.get(pending.id)
     assert kept is not None
     assert kept.embedding_state is EmbeddingState.EMBEDDED
 
 
-async def test_pending_events_are_not_settled_with_vectors_of_another_space(events: EventRepository) -> None:
-    await events.create([new_event(), pending_event("late")], SPACE)
-    [pending] = await events.pending(10)
+async def test_pending_events_are_not_settled_with_vectors_of_another_space(store: Repositories) -> None:
+    await store.events.create([new_event(), pending_event("late")], SPACE)
+    [pending] = await store.outbox.pending(10)
 
     with pytest.raises(EmbeddingSpaceMismatchError):
-        await events.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], OTHER_SPACE)
+        await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], OTHER_SPACE)
 
-    assert await events.count_pending() == 1
+    assert await store.outbox.count_pending() == 1
 
 
-async def test_a_sample_has_contents_and_vectors(events: EventRepository) -> None:
-    await events.create([new_event("one"), new_event("two"), pending_event("three")], SPACE)
+async def test_a_sample_has_contents_and_vectors(store: Repositories) -> None:
+    await store.events.create([new_event("one"), new_event("two"), pending_event("three")], SPACE)
 
-    sample = await events.sample(20)
+    sample = await store.spaces.sample(20)
 
     assert {one.content["text"] for one in sample} == {"one", "two"}
     for one in sample:
         assert np.allclose(one.embedding, text_vector(one.content["text"]), atol=1e-6)
-    assert len(await events.sample(1)) == 1
+    assert len(await store.spaces.sample(1)) == 1
 
 
-async def test_adopting_a_space_keeps_one_that_is_recorded(events: EventRepository) -> None:
-    assert await events.adopt_space(SPACE) == SPACE
-    assert await events.adopt_space(OTHER_SPACE) == SPACE
+async def test_adopting_a_space_keeps_one_that_is_recorded(store: Repositories) -> None:
+    assert await store.spaces.adopt_space(SPACE) == SPACE
+    assert await store.spaces.adopt_space(OTHER_SPACE) == SPACE

@@ -20,9 +20,11 @@ from store.errors import (
     SchemaError,
 )
 from store.events import EmbeddingState, EventFilter
-from store.repositories import statements
-from store.repositories.events import Settled
-from store.repositories.postgres import PostgresEvents
+from store.repositories.outbox import Settled
+from store.repositories.postgres import events as event_sql
+from store.repositories.postgres import outbox as outbox_sql
+from store.repositories.postgres import search as search_sql
+from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_store import (
     DIMENSION,
@@ -47,9 +49,9 @@ async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture
-async def events(database: Database) -> PostgresEvents:
+async def store(database: Database) -> Repositories:
     """The repository on it."""
-    return PostgresEvents(database)
+    return Repositories.of_postgres(database)
 
 
 async def explain(database: Database, statement: str, *arguments: object) -> str:
@@ -60,28 +62,28 @@ async def explain(database: Database, statement: str, *arguments: object) -> str
     return json.dumps(json.loads(rows[0][0]))
 
 
-async def test_search_uses_the_hnsw_index(database: Database, events: PostgresEvents) -> None:
-    await events.create([new_event()], SPACE)
+async def test_search_uses_the_hnsw_index(database: Database, store: Repositories) -> None:
+    await store.events.create([new_event()], SPACE)
 
-    plan = await explain(database, statements.SEARCH, text_vector("x"), None, None, None, 10)
+    plan = await explain(database, search_sql.SEARCH, text_vector("x"), None, None, None, 10)
 
     assert "ix_events_embedding" in plan
 
 
 async def test_lists_use_the_index_on_time(database: Database) -> None:
-    plan = await explain(database, statements.LIST, None, None, None, None, None, 50)
+    plan = await explain(database, event_sql.LIST, None, None, None, None, None, 50)
 
     assert "ix_events_timestamp_id" in plan
     assert '"Sort"' not in plan
 
 
 async def test_the_backfill_uses_the_index_of_pending_events(database: Database) -> None:
-    assert "ix_events_pending" in await explain(database, statements.PENDING, 64)
-    assert "ix_events_pending" in await explain(database, statements.COUNT_PENDING)
+    assert "ix_events_pending" in await explain(database, outbox_sql.PENDING, 64)
+    assert "ix_events_pending" in await explain(database, outbox_sql.COUNT_PENDING)
 
 
 async def test_keys_are_looked_up_by_index(database: Database) -> None:
-    plan = await explain(database, statements.KNOWN, ["r"], [uuid4()])
+    plan = await explain(database, event_sql.KNOWN, ["r"], [uuid4()])
 
     assert "event_keys_request_id_key" in plan
     assert "event_keys_pkey" in plan
@@ -94,25 +96,25 @@ async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_databas
     for setting in ("hnsw.max_scan_tuples = 1", "enable_bitmapscan = off", "seq_page_cost = 1000000"):
         await execute(url, f'ALTER DATABASE "{name}" SET {setting}')
     async with open_database(url) as database:
-        events = PostgresEvents(database)
+        store = Repositories.of_postgres(database)
         # A dense cloud around the query, and three events on the other side.
         centre, noise = text_vector("red apple"), np.random.default_rng(1)
         near = [new_event(embedding=centre + 0.05 * noise.standard_normal(DIMENSION)) for _ in range(600)]
         far = [new_event(metadata={"rare": True}, embedding=-centre + 0.001 * number) for number in range(3)]
-        await events.create(far + near, SPACE)
+        await store.events.create(far + near, SPACE)
 
-        by_index = await explain(database, statements.SEARCH, text_vector("x"), {"rare": True}, None, None, 10)
-        hits = await events.search(text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
+        by_index = await explain(database, search_sql.SEARCH, text_vector("x"), {"rare": True}, None, None, 10)
+        hits = await store.search.nearest(text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
 
     assert "ix_events_embedding" in by_index
     assert {hit.event.id for hit in hits} == {one.id for one in far}
 
 
-async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Database, events: PostgresEvents) -> None:
+async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Database, store: Repositories) -> None:
     async with database.connection() as connection:
         before = await connection.fetchval("SHOW enable_indexscan")
-    await events.create([new_event()], SPACE)
-    await asyncio.gather(*(events.search(text_vector("x"), SPACE, ALL, 10) for _ in range(8)))
+    await store.events.create([new_event()], SPACE)
+    await asyncio.gather(*(store.search.nearest(text_vector("x"), SPACE, ALL, 10) for _ in range(8)))
 
     async def look() -> tuple[str, str]:
         async with database.connection() as connection:
@@ -126,47 +128,47 @@ async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Da
         assert iterative in (None, "", "off")
 
 
-async def test_two_models_that_race_to_write_first_end_with_one_space(events: PostgresEvents) -> None:
+async def test_two_models_that_race_to_write_first_end_with_one_space(store: Repositories) -> None:
     async def write(number: int) -> object:
         space = SPACE if number % 2 else OTHER_SPACE
         try:
-            await events.create([new_event(f"number {number}")], space)
+            await store.events.create([new_event(f"number {number}")], space)
         except EmbeddingSpaceMismatchError as error:
             return error
         return space
 
     outcomes = await asyncio.gather(*(write(number) for number in range(20)))
 
-    winner = await events.space()
+    winner = await store.spaces.space()
     assert winner in (SPACE, OTHER_SPACE)
     assert sum(one == winner for one in outcomes) == 10
     assert sum(isinstance(one, EmbeddingSpaceMismatchError) for one in outcomes) == 10
-    assert len(await events.page(ALL, None, 100)) == 10
+    assert len(await store.events.page(ALL, None, 100)) == 10
 
 
 async def test_batches_with_the_same_keys_in_another_order_do_not_get_in_each_others_way(
-    events: PostgresEvents,
+    store: Repositories,
 ) -> None:
     async def write(turn: int) -> int:
         keys = [f"key {number}" for number in range(50)]
         batch = [new_event(request_id=key) for key in (keys if turn % 2 else reversed(keys))]
-        return sum(one is not None for one in await events.create(batch, SPACE))
+        return sum(one is not None for one in await store.events.create(batch, SPACE))
 
     stored = await asyncio.gather(*(write(turn) for turn in range(8)))
 
     assert sum(stored) == 50
-    assert len(await events.page(ALL, None, 1000)) == 50
+    assert len(await store.events.page(ALL, None, 1000)) == 50
 
 
-async def test_an_event_that_changed_meanwhile_is_not_settled(database: Database, events: PostgresEvents) -> None:
-    await events.create([pending_event("old text")], None)
-    [pending] = await events.pending(10)
+async def test_an_event_that_changed_meanwhile_is_not_settled(database: Database, store: Repositories) -> None:
+    await store.events.create([pending_event("old text")], None)
+    [pending] = await store.outbox.pending(10)
     async with database.connection() as connection:
         await connection.execute('UPDATE events SET content = \'{"text": "new"}\', update_time = clock_timestamp()')
 
-    await events.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("old text"))], SPACE)
+    await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("old text"))], SPACE)
 
-    assert await events.count_pending() == 1
+    assert await store.outbox.count_pending() == 1
 
 
 async def insert_old_row(database: Database, content: str, metadata: str, vector: str) -> UUID:
@@ -184,37 +186,35 @@ async def insert_old_row(database: Database, content: str, metadata: str, vector
     return identity
 
 
-async def test_vectors_that_nobody_recorded_are_not_mixed_or_compared(
-    database: Database, events: PostgresEvents
-) -> None:
+async def test_vectors_that_nobody_recorded_are_not_mixed_or_compared(database: Database, store: Repositories) -> None:
     await insert_old_row(database, '{"text": "old"}', "{}", str(text_vector("old").tolist()))
 
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await events.create([new_event()], SPACE)
+        await store.events.create([new_event()], SPACE)
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await events.search(text_vector("x"), SPACE, ALL, 10)
+        await store.search.nearest(text_vector("x"), SPACE, ALL, 10)
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await events.search(text_vector("x"), None, ALL, 10)
-    assert len(await events.page(ALL, None, 10)) == 1
+        await store.search.nearest(text_vector("x"), None, ALL, 10)
+    assert len(await store.events.page(ALL, None, 10)) == 1
 
-    await events.adopt_space(SPACE)
+    await store.spaces.adopt_space(SPACE)
 
-    assert await events.create([new_event()], SPACE) != [None]
-    assert len(await events.search(text_vector("x"), SPACE, ALL, 10)) == 2
+    assert await store.events.create([new_event()], SPACE) != [None]
+    assert len(await store.search.nearest(text_vector("x"), SPACE, ALL, 10)) == 2
 
 
-async def test_old_rows_of_any_json_are_read(database: Database, events: PostgresEvents) -> None:
+async def test_old_rows_of_any_json_are_read(database: Database, store: Repositories) -> None:
     zero = str([0] * DIMENSION)
     array = await insert_old_row(database, "[1, 2]", '"text"', str(text_vector("x").tolist()))
     huge = await insert_old_row(database, '{"n": 1e400}', "{}", zero)
-    await events.adopt_space(SPACE)
+    await store.spaces.adopt_space(SPACE)
 
-    stored = await events.get(array)
+    stored = await store.events.get(array)
     assert stored is not None
     assert (stored.content, stored.metadata) == ({"value": [1, 2]}, {"value": "text"})
-    assert await events.get(huge) is not None
+    assert await store.events.get(huge) is not None
     # A vector of zeros has no direction, and no place among the hits.
-    assert [hit.event.id for hit in await events.search(text_vector("x"), SPACE, ALL, 10)] == [array]
+    assert [hit.event.id for hit in await store.search.nearest(text_vector("x"), SPACE, ALL, 10)] == [array]
 
 
 @pytest.mark.parametrize(
@@ -227,13 +227,13 @@ async def test_old_rows_of_any_json_are_read(database: Database, events: Postgre
     ],
 )
 async def test_old_rows_of_times_that_have_no_place_in_an_answer_are_read(
-    database: Database, events: PostgresEvents, kept: str, read: str
+    database: Database, store: Repositories, kept: str, read: str
 ) -> None:
     await insert_old_row(database, "{}", "{}", str(text_vector("x").tolist()))
     async with database.connection() as connection:
         await connection.execute(f"UPDATE events SET timestamp = '{kept}'")
 
-    [event] = await events.page(ALL, None, 10)
+    [event] = await store.events.page(ALL, None, 10)
 
     assert event.timestamp.isoformat() == read
 
@@ -241,19 +241,19 @@ async def test_old_rows_of_times_that_have_no_place_in_an_answer_are_read(
 async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:
     url = await migrated(await new_database())
     async with open_database(url, acquire_timeout=0.05) as database:
-        events = PostgresEvents(database)
+        store = Repositories.of_postgres(database)
         held = [database.connection() for _ in range(8)]
         for one in held:
             await one.__aenter__()
         try:
             with pytest.raises(ResourceExhaustedError) as caught:
-                await events.get(uuid4())
+                await store.events.get(uuid4())
         finally:
             for one in held:
                 await one.__aexit__(None, None, None)
 
         assert caught.value.retry_after is not None
-        assert await events.get(uuid4()) is None
+        assert await store.events.get(uuid4()) is None
 
 
 async def test_a_database_without_our_tables_is_named_as_such(new_database: NewDatabase) -> None:
@@ -263,7 +263,7 @@ async def test_a_database_without_our_tables_is_named_as_such(new_database: NewD
     await connection.close()
     async with open_database(url) as database:
         with pytest.raises(SchemaError, match="python -m store migrate"):
-            await PostgresEvents(database).get(uuid4())
+            await Repositories.of_postgres(database).events.get(uuid4())
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ async def test_a_stopped_embedder_does_not_stop_writes(store: StoreUnderTest) ->
     )
 
     assert {one.event.embedding_state for one in answer.results} == {PENDING}
-    assert await store.events.count_pending() == 100
+    assert await store.repositories.outbox.count_pending() == 100
     # Nothing is gained by asking it for the second half.
     assert {len(call) for call in store.embedder.calls} == {64}
 
@@ -280,7 +280,7 @@ async def forget_space(store: StoreUnderTest) -> None:
 
 def adoption(store: StoreUnderTest) -> AdoptSpace:
     """`adopt-space` with the embedder of a store."""
-    return AdoptSpace(store.events, store.embedding)
+    return AdoptSpace(store.repositories.spaces, store.embedding)
 
 
 async def test_vectors_of_an_unknown_model_are_not_mixed_until_it_is_adopted(store: StoreUnderTest) -> None:
@@ -295,7 +295,7 @@ async def test_vectors_of_an_unknown_model_are_not_mixed_until_it_is_adopted(sto
         assert reason_of(caught.value) == "EMBEDDING_SPACE_UNKNOWN"
         assert "python -m store adopt-space" in (caught.value.details() or "")
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await store.events.search(text_vector("x"), None, EventFilter(), 1)
+        await store.repositories.search.nearest(text_vector("x"), None, EventFilter(), 1)
 
     adopted = await adoption(store).run()
 
@@ -312,7 +312,7 @@ async def test_a_model_that_did_not_make_the_vectors_is_adopted_by_force_only(st
 
     with pytest.raises(AdoptionRefusedError, match="median cosine"):
         await adoption(store).run()
-    assert await store.events.space() is None
+    assert await store.repositories.spaces.space() is None
 
     assert (await adoption(store).run(force=True)).space == SPACE
 
@@ -341,7 +341,7 @@ async def test_adoption_needs_the_embedder(store: StoreUnderTest) -> None:
     with pytest.raises(UnavailableError):
         await adoption(store).run(force=True)
 
-    assert await store.events.space() is None
+    assert await store.repositories.spaces.space() is None
 
 
 async def test_calls_carry_the_request_id_to_the_embedder(store: StoreUnderTest) -> None:

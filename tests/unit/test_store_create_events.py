@@ -76,7 +76,7 @@ async def test_only_the_taken_events_of_a_batch_are_looked_at_again() -> None:
     assert isinstance(results[1], EventAlreadyExistsError)
     assert isinstance(results[2], Event)
     assert results[3] == results[0]
-    assert len(events.stored) == 3
+    assert len(events.data.stored) == 3
 
 
 async def test_a_thousand_equal_requests_of_a_batch_write_once() -> None:
@@ -88,7 +88,7 @@ async def test_a_thousand_equal_requests_of_a_batch_write_once() -> None:
 
     assert len({one.id for one in same_request if isinstance(one, Event)}) == 1
     assert sum(isinstance(one, TrimemError) for one in same_id) == 999
-    assert len(events.stored) == 2
+    assert len(events.data.stored) == 2
 
 
 async def test_keys_that_stay_taken_end_the_attempts() -> None:

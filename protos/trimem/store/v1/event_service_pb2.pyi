@@ -5,6 +5,8 @@ Events that are never lost, never mixed, and found."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -32,13 +34,15 @@ class _EmbeddingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Embedd
     EMBEDDING_STATE_UNSPECIFIED: _EmbeddingState.ValueType  # 0
     """Not set."""
     EMBEDDING_STATE_EMBEDDED: _EmbeddingState.ValueType  # 1
-    """The event has a vector and is found by search."""
+    """The event has a vector and is found by meaning."""
     EMBEDDING_STATE_PENDING: _EmbeddingState.ValueType  # 2
     """The event is stored and will be embedded by the store without further calls."""
     EMBEDDING_STATE_SKIPPED: _EmbeddingState.ValueType  # 3
     """The event has no text to embed, or automatic embedding is switched off."""
     EMBEDDING_STATE_FAILED: _EmbeddingState.ValueType  # 4
-    """The embedder refused the text of the event. The event is stored, and not found by search."""
+    """The embedder refused the text of the event, or failed with it again and again: `embedding_error` says why. The
+    event is stored, and found by words only, until StoreAdminService.RetryFailedEvents.
+    """
 
 class EmbeddingState(_EmbeddingState, metaclass=_EmbeddingStateEnumTypeWrapper):
     """EmbeddingState says how far the embedding of an event got."""
@@ -46,13 +50,15 @@ class EmbeddingState(_EmbeddingState, metaclass=_EmbeddingStateEnumTypeWrapper):
 EMBEDDING_STATE_UNSPECIFIED: EmbeddingState.ValueType  # 0
 """Not set."""
 EMBEDDING_STATE_EMBEDDED: EmbeddingState.ValueType  # 1
-"""The event has a vector and is found by search."""
+"""The event has a vector and is found by meaning."""
 EMBEDDING_STATE_PENDING: EmbeddingState.ValueType  # 2
 """The event is stored and will be embedded by the store without further calls."""
 EMBEDDING_STATE_SKIPPED: EmbeddingState.ValueType  # 3
 """The event has no text to embed, or automatic embedding is switched off."""
 EMBEDDING_STATE_FAILED: EmbeddingState.ValueType  # 4
-"""The embedder refused the text of the event. The event is stored, and not found by search."""
+"""The embedder refused the text of the event, or failed with it again and again: `embedding_error` says why. The
+event is stored, and found by words only, until StoreAdminService.RetryFailedEvents.
+"""
 Global___EmbeddingState: _TypeAlias = EmbeddingState  # noqa: Y015
 
 class _SearchMode:
@@ -64,11 +70,11 @@ class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode
     SEARCH_MODE_UNSPECIFIED: _SearchMode.ValueType  # 0
     """Not set. Means SEARCH_MODE_HYBRID."""
     SEARCH_MODE_HYBRID: _SearchMode.ValueType  # 1
-    """Meaning and words together. This version searches by meaning alone and says so in SearchEventsResponse.mode."""
+    """Meaning and words together."""
     SEARCH_MODE_VECTOR: _SearchMode.ValueType  # 2
     """Meaning: the cosine between the vectors of query and event."""
     SEARCH_MODE_LEXICAL: _SearchMode.ValueType  # 3
-    """Words. Not in this version."""
+    """Words: BM25 over the words of the text that is embedded, stemmed as English."""
 
 class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
     """SearchMode says what a search compares."""
@@ -76,11 +82,11 @@ class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
 SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
 """Not set. Means SEARCH_MODE_HYBRID."""
 SEARCH_MODE_HYBRID: SearchMode.ValueType  # 1
-"""Meaning and words together. This version searches by meaning alone and says so in SearchEventsResponse.mode."""
+"""Meaning and words together."""
 SEARCH_MODE_VECTOR: SearchMode.ValueType  # 2
 """Meaning: the cosine between the vectors of query and event."""
 SEARCH_MODE_LEXICAL: SearchMode.ValueType  # 3
-"""Words. Not in this version."""
+"""Words: BM25 over the words of the text that is embedded, stemmed as English."""
 Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
 
 @_typing.final
@@ -96,10 +102,16 @@ class Event(_message.Message):
     EMBEDDING_STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    EMBEDDING_ERROR_FIELD_NUMBER: _builtins.int
+    EMBEDDING_ATTEMPTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID. Optional on create: the server makes a version 7 UUID when it is empty. Lower case in answers."""
     embedding_state: Global___EmbeddingState.ValueType
     """How far its embedding got. Output only."""
+    embedding_error: _builtins.str
+    """Why it is not embedded yet, or never will be; empty when EMBEDDED. Output only."""
+    embedding_attempts: _builtins.int
+    """How many times the store tried in vain to embed it. Output only."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; microsecond precision, year 1 to 9999. Optional on create: the time of the call."""
@@ -133,10 +145,12 @@ class Event(_message.Message):
         embedding_state: Global___EmbeddingState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        embedding_error: _builtins.str = ...,
+        embedding_attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "metadata", b"metadata", "timestamp", b"timestamp", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "embedding_state", b"embedding_state", "id", b"id", "metadata", b"metadata", "timestamp", b"timestamp", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "embedding_attempts", b"embedding_attempts", "embedding_error", b"embedding_error", "embedding_state", b"embedding_state", "id", b"id", "metadata", b"metadata", "timestamp", b"timestamp", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,23 +164,37 @@ class CreateEventRequest(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    VECTOR_FINGERPRINT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to retry: any string of 1 to 128 printable ASCII characters that names this write and no
     other; a UUID is a good one. Optional.
     """
+    vector_fingerprint: _builtins.str
+    """`ModelInfo.fingerprint` of the model that made `vector`. Required with it: a vector of another model than the
+    stored ones fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH.
+    """
     @_builtins.property
     def event(self) -> Global___Event:
         """What to store. Required."""
+
+    @_builtins.property
+    def vector(self) -> _embedding_pb2.Vector:
+        """The vector of the event's text, for callers that have embedded it themselves. Optional: without it the store asks
+        the embedder. Its length is that of the stored vectors; not zero, NaN or infinite.
+        """
 
     def __init__(
         self,
         *,
         event: Global___Event | None = ...,
         request_id: _builtins.str = ...,
+        vector: _embedding_pb2.Vector | None = ...,
+        vector_fingerprint: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "request_id", b"request_id", "vector", b"vector", "vector_fingerprint", b"vector_fingerprint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,6 +305,195 @@ class BatchCreateEventsResult(_message.Message):
 Global___BatchCreateEventsResult: _TypeAlias = BatchCreateEventsResult  # noqa: Y015
 
 @_typing.final
+class ImportEventsRequest(_message.Message):
+    """Request of EventService.ImportEvents: one of any number of messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateEventRequest]:
+        """What to store: 1 to 1,000 requests. Many small events in one message are faster than one message each."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CreateEventRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportEventsRequest: _TypeAlias = ImportEventsRequest  # noqa: Y015
+
+@_typing.final
+class ImportEventsResponse(_message.Message):
+    """Response of EventService.ImportEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLED_COUNT_FIELD_NUMBER: _builtins.int
+    STORED_COUNT_FIELD_NUMBER: _builtins.int
+    REPEATED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    PENDING_COUNT_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    settled_count: _builtins.int
+    """Events in the stream. All of them are settled: stored, repeated or failed."""
+    stored_count: _builtins.int
+    """Events that this call stored."""
+    repeated_count: _builtins.int
+    """Events whose `request_id` had been stored before."""
+    failed_count: _builtins.int
+    """Events that were not stored."""
+    pending_count: _builtins.int
+    """Events of `stored_count` that are not embedded yet."""
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportEventsError]:
+        """The first 100 events that were not stored, in stream order."""
+
+    def __init__(
+        self,
+        *,
+        settled_count: _builtins.int = ...,
+        stored_count: _builtins.int = ...,
+        repeated_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        pending_count: _builtins.int = ...,
+        errors: _abc.Iterable[Global___ImportEventsError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "failed_count", b"failed_count", "pending_count", b"pending_count", "repeated_count", b"repeated_count", "settled_count", b"settled_count", "stored_count", b"stored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportEventsResponse: _TypeAlias = ImportEventsResponse  # noqa: Y015
+
+@_typing.final
+class ImportEventsError(_message.Message):
+    """ImportEventsError is one event of an import that was not stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Place of the event in the stream, from 0."""
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why; the same status that CreateEvent would have failed with."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportEventsError: _TypeAlias = ImportEventsError  # noqa: Y015
+
+@_typing.final
+class UpdateEventRequest(_message.Message):
+    """Request of EventService.UpdateEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """The event with its new values; `event.id` says which one. Required."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `content`, `metadata`, or both; `*` means both. Empty: those that are set in `event`."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateEventRequest: _TypeAlias = UpdateEventRequest  # noqa: Y015
+
+@_typing.final
+class UpdateEventResponse(_message.Message):
+    """Response of EventService.UpdateEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """The event as it is now."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateEventResponse: _TypeAlias = UpdateEventResponse  # noqa: Y015
+
+@_typing.final
+class DeleteEventRequest(_message.Message):
+    """Request of EventService.DeleteEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID of the event. Required."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventRequest: _TypeAlias = DeleteEventRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEventResponse(_message.Message):
+    """Response of EventService.DeleteEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventResponse: _TypeAlias = DeleteEventResponse  # noqa: Y015
+
+@_typing.final
 class GetEventRequest(_message.Message):
     """Request of EventService.GetEvent."""
 
@@ -333,12 +550,15 @@ class ListEventsRequest(_message.Message):
     METADATA_FILTER_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    EMBEDDING_STATE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most events to return. 0 means 50; more than 1,000 means 1,000; negative is INVALID_ARGUMENT."""
     page_token: _builtins.str
     """`next_page_token` of the previous page. The other fields must be the same as in the call that returned it,
     except `page_size`.
     """
+    embedding_state: Global___EmbeddingState.ValueType
+    """Only events whose embedding got this far: FAILED shows what was parked, and why. Default: all."""
     @_builtins.property
     def metadata_filter(self) -> _struct_pb2.Struct:
         """Only events whose metadata contains this object (every key with an equal value, recursively; arrays contain
@@ -361,10 +581,11 @@ class ListEventsRequest(_message.Message):
         metadata_filter: _struct_pb2.Struct | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        embedding_state: Global___EmbeddingState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "metadata_filter", b"metadata_filter", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "metadata_filter", b"metadata_filter", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_state", b"embedding_state", "end_time", b"end_time", "metadata_filter", b"metadata_filter", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,17 +633,27 @@ class SearchEventsRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RECENCY_HALF_LIFE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """What to look for, in words: at most 16 KiB. Either `query` or `vector` is required, and only one of them."""
+    """What to look for, in words: at most 16 KiB. Required, unless `vector` is given and `mode` is VECTOR."""
     mode: Global___SearchMode.ValueType
-    """What to compare. Default: HYBRID."""
+    """What to compare. Default: HYBRID, and VECTOR when only `vector` is given."""
     min_similarity: _builtins.float
-    """Only hits with at least this similarity, in [-1, 1]. Default: no limit."""
+    """Only hits with at least this similarity, in [-1, 1]; INVALID_ARGUMENT with LEXICAL. With HYBRID, events that are
+    not embedded yet have none, and are left out. Default: no limit.
+    """
     page_size: _builtins.int
     """Most hits to return. 0 means 10; more than 100 means 100; negative is INVALID_ARGUMENT."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. The other fields must be the same as in the call that returned it,
+    except `page_size`.
+    """
     @_builtins.property
     def vector(self) -> _embedding_pb2.Vector:
-        """What to look for, as a vector of the space of the stored vectors: same length, not zero, NaN or infinite."""
+        """What to look for, as a vector of the space of the stored vectors: same length, not zero, NaN or infinite. With
+        HYBRID, `query` gives the words and this its meaning, and the embedder is not asked.
+        """
 
     @_builtins.property
     def metadata_filter(self) -> _struct_pb2.Struct:
@@ -436,6 +667,12 @@ class SearchEventsRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Only events with a timestamp before this time."""
 
+    @_builtins.property
+    def recency_half_life(self) -> _duration_pb2.Duration:
+        """Newer events first: a hit this much older than the time of the search has half the score. Default: age does not
+        count. Positive.
+        """
+
     def __init__(
         self,
         *,
@@ -447,10 +684,12 @@ class SearchEventsRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         min_similarity: _builtins.float | None = ...,
         page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        recency_half_life: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "end_time", b"end_time", "metadata_filter", b"metadata_filter", "min_similarity", b"min_similarity", "start_time", b"start_time", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "end_time", b"end_time", "metadata_filter", b"metadata_filter", "min_similarity", b"min_similarity", "recency_half_life", b"recency_half_life", "start_time", b"start_time", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "end_time", b"end_time", "metadata_filter", b"metadata_filter", "min_similarity", b"min_similarity", "mode", b"mode", "page_size", b"page_size", "query", b"query", "start_time", b"start_time", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "end_time", b"end_time", "metadata_filter", b"metadata_filter", "min_similarity", b"min_similarity", "mode", b"mode", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "recency_half_life", b"recency_half_life", "start_time", b"start_time", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
@@ -466,23 +705,35 @@ class SearchEventsResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     mode: Global___SearchMode.ValueType
-    """What was compared in fact: VECTOR in this version, also when HYBRID was asked for."""
+    """What was compared in fact: that of the request, or LEXICAL when HYBRID was asked for and the embedder was down."""
+    complete: _builtins.bool
+    """Whether all events within the filters were looked at. False when a limit on scanning was hit: there may be better
+    hits, or more; narrow the search.
+    """
+    next_page_token: _builtins.str
+    """Token of the next page. Empty on the last page."""
+    degraded: _builtins.bool
+    """True when HYBRID was asked for and the answer is by words alone, because the embedder could not be reached."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
-        """Hits, best score first. Fewer than match when events are large: an answer carries 3 MiB of them, and always the
-        best one.
-        """
+        """Hits, best score first. A page of large events ends before `page_size`."""
 
     def __init__(
         self,
         *,
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         mode: Global___SearchMode.ValueType = ...,
+        complete: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
+        degraded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "mode", b"mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "degraded", b"degraded", "hits", b"hits", "mode", b"mode", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -497,10 +748,17 @@ class SearchHit(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
     score: _builtins.float
-    """What the hits are ordered by, in [0, 1]: (similarity + 1) / 2."""
+    """What the hits are ordered by, in [0, 1]; comparable within one search only. VECTOR: (similarity + 1) / 2. LEXICAL:
+    the share of the best BM25 score that the query could have. HYBRID: both, fused. Then halved with age, if asked.
+    """
     similarity: _builtins.float
-    """Cosine between the vectors of query and event, in [-1, 1]."""
+    """Cosine between the vectors of query and event, in [-1, 1]; 0 when nothing was compared: LEXICAL, or an event that
+    is not embedded.
+    """
+    lexical_score: _builtins.float
+    """BM25 score of the event for the words of the query, at least 0; 0 when it has none of them, and with VECTOR."""
     @_builtins.property
     def event(self) -> Global___Event:
         """The event."""
@@ -511,10 +769,11 @@ class SearchHit(_message.Message):
         event: Global___Event | None = ...,
         score: _builtins.float = ...,
         similarity: _builtins.float = ...,
+        lexical_score: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "score", b"score", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "lexical_score", b"lexical_score", "score", b"score", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class EventServiceStub(object):
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -49,6 +49,21 @@ class EventServiceStub(object):
                 request_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsRequest.SerializeToString,
                 response_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsResponse.FromString,
                 _registered_method=True)
+        self.ImportEvents = channel.stream_unary(
+                '/trimem.store.v1.EventService/ImportEvents',
+                request_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsRequest.SerializeToString,
+                response_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsResponse.FromString,
+                _registered_method=True)
+        self.UpdateEvent = channel.unary_unary(
+                '/trimem.store.v1.EventService/UpdateEvent',
+                request_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventRequest.SerializeToString,
+                response_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventResponse.FromString,
+                _registered_method=True)
+        self.DeleteEvent = channel.unary_unary(
+                '/trimem.store.v1.EventService/DeleteEvent',
+                request_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventRequest.SerializeToString,
+                response_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/trimem.store.v1.EventService/GetEvent',
                 request_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.GetEventRequest.SerializeToString,
@@ -67,10 +82,10 @@ class EventServiceStub(object):
 
 
 class EventServiceServicer(object):
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -104,6 +119,41 @@ class EventServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportEvents(self, request_iterator, context):
+        """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
+
+        Memory is bounded: the store reads no faster than it writes. An event that cannot be stored does not stop the
+        others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
+        were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
+        from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
+        any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+
+        The embedder is asked as for BatchCreateEvents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateEvent(self, request, context):
+        """UpdateEvent changes the content or the metadata of an event.
+
+        A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
+        others keep changing the event meanwhile. Retry: safe, it writes the same again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEvent(self, request, context):
+        """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+
+        Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
+        that fails with ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEvent(self, request, context):
         """GetEvent returns one event, or NOT_FOUND.
         """
@@ -121,12 +171,15 @@ class EventServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchEvents(self, request, context):
-        """SearchEvents returns the events nearest in meaning to a query, best first.
+        """SearchEvents returns the events that match a query best, within the filters, best first.
 
-        Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-        EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
-        the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
-        version does not have.
+        HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
+        embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
+        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
+        ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+
+        Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
+        another model than the one that made the stored vectors, or nobody recorded which one that was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +197,21 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.BatchCreateEvents,
                     request_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsRequest.FromString,
                     response_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsResponse.SerializeToString,
+            ),
+            'ImportEvents': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportEvents,
+                    request_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsRequest.FromString,
+                    response_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsResponse.SerializeToString,
+            ),
+            'UpdateEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateEvent,
+                    request_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventRequest.FromString,
+                    response_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventResponse.SerializeToString,
+            ),
+            'DeleteEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEvent,
+                    request_deserializer=trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventRequest.FromString,
+                    response_serializer=trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventResponse.SerializeToString,
             ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
@@ -169,10 +237,10 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService(object):
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -220,6 +288,87 @@ class EventService(object):
             '/trimem.store.v1.EventService/BatchCreateEvents',
             trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsRequest.SerializeToString,
             trimem_dot_store_dot_v1_dot_event__service__pb2.BatchCreateEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/trimem.store.v1.EventService/ImportEvents',
+            trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsRequest.SerializeToString,
+            trimem_dot_store_dot_v1_dot_event__service__pb2.ImportEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimem.store.v1.EventService/UpdateEvent',
+            trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventRequest.SerializeToString,
+            trimem_dot_store_dot_v1_dot_event__service__pb2.UpdateEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimem.store.v1.EventService/DeleteEvent',
+            trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventRequest.SerializeToString,
+            trimem_dot_store_dot_v1_dot_event__service__pb2.DeleteEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

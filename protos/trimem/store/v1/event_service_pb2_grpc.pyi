@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EventServiceStub:
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -60,6 +60,29 @@ class EventServiceStub:
     EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
     little more than it sends. Retry: as for CreateEvent, item by item.
     """
+    ImportEvents: _grpc.StreamUnaryMultiCallable[_event_service_pb2.ImportEventsRequest, _event_service_pb2.ImportEventsResponse]
+    """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
+
+    Memory is bounded: the store reads no faster than it writes. An event that cannot be stored does not stop the
+    others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
+    were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
+    from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
+    any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+
+    The embedder is asked as for BatchCreateEvents.
+    """
+    UpdateEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]
+    """UpdateEvent changes the content or the metadata of an event.
+
+    A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
+    others keep changing the event meanwhile. Retry: safe, it writes the same again.
+    """
+    DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
+    """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+
+    Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
+    that fails with ALREADY_EXISTS.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent returns one event, or NOT_FOUND."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
@@ -68,20 +91,23 @@ class EventServiceStub:
     A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
-    """SearchEvents returns the events nearest in meaning to a query, best first.
+    """SearchEvents returns the events that match a query best, within the filters, best first.
 
-    Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-    EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
-    the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
-    version does not have.
+    HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
+    embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
+    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
+    ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+
+    Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
+    another model than the one that made the stored vectors, or nobody recorded which one that was.
     """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -108,6 +134,29 @@ class EventServiceAsyncStub(EventServiceStub):
     EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
     little more than it sends. Retry: as for CreateEvent, item by item.
     """
+    ImportEvents: _aio.StreamUnaryMultiCallable[_event_service_pb2.ImportEventsRequest, _event_service_pb2.ImportEventsResponse]  # type: ignore[assignment]
+    """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
+
+    Memory is bounded: the store reads no faster than it writes. An event that cannot be stored does not stop the
+    others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
+    were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
+    from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
+    any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+
+    The embedder is asked as for BatchCreateEvents.
+    """
+    UpdateEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]  # type: ignore[assignment]
+    """UpdateEvent changes the content or the metadata of an event.
+
+    A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
+    others keep changing the event meanwhile. Retry: safe, it writes the same again.
+    """
+    DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
+    """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+
+    Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
+    that fails with ALREADY_EXISTS.
+    """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent returns one event, or NOT_FOUND."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -116,19 +165,22 @@ class EventServiceAsyncStub(EventServiceStub):
     A page of large events ends before `page_size`; only an empty `next_page_token` means that there are no more.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
-    """SearchEvents returns the events nearest in meaning to a query, best first.
+    """SearchEvents returns the events that match a query best, within the filters, best first.
 
-    Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-    EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
-    the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
-    version does not have.
+    HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
+    embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
+    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
+    ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+
+    Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
+    another model than the one that made the stored vectors, or nobody recorded which one that was.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """EventService remembers events and finds them again by meaning.
+    """EventService remembers events and finds them again, by meaning and by words.
 
     Errors of all RPCs: INVALID_ARGUMENT names the offending field in google.rpc.BadRequest; UNAVAILABLE means that
-    the database (or, for a search by text, the embedder) cannot be reached: retry with backoff. Every error carries
+    the database (or, for a search by meaning alone, the embedder) cannot be reached: retry with backoff. Every error carries
     google.rpc.ErrorInfo with domain "trimem".
     """
 
@@ -167,6 +219,47 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ImportEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[_event_service_pb2.ImportEventsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ImportEventsResponse, _abc.Awaitable[_event_service_pb2.ImportEventsResponse]]:
+        """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
+
+        Memory is bounded: the store reads no faster than it writes. An event that cannot be stored does not stop the
+        others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
+        were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
+        from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
+        any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+
+        The embedder is asked as for BatchCreateEvents.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateEvent(
+        self,
+        request: _event_service_pb2.UpdateEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.UpdateEventResponse, _abc.Awaitable[_event_service_pb2.UpdateEventResponse]]:
+        """UpdateEvent changes the content or the metadata of an event.
+
+        A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
+        others keep changing the event meanwhile. Retry: safe, it writes the same again.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEvent(
+        self,
+        request: _event_service_pb2.DeleteEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.DeleteEventResponse, _abc.Awaitable[_event_service_pb2.DeleteEventResponse]]:
+        """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+
+        Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
+        that fails with ALREADY_EXISTS.
+        """
+
+    @_abc_1.abstractmethod
     def GetEvent(
         self,
         request: _event_service_pb2.GetEventRequest,
@@ -191,12 +284,15 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.SearchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.SearchEventsResponse, _abc.Awaitable[_event_service_pb2.SearchEventsResponse]]:
-        """SearchEvents returns the events nearest in meaning to a query, best first.
+        """SearchEvents returns the events that match a query best, within the filters, best first.
 
-        Searches embedded events only, within the filters. Fails with FAILED_PRECONDITION, reason
-        EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs another model than the one that made
-        the stored vectors, or nobody recorded which one that was; with UNIMPLEMENTED for SEARCH_MODE_LEXICAL, which this
-        version does not have.
+        HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
+        embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
+        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
+        ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+
+        Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
+        another model than the one that made the stored vectors, or nobody recorded which one that was.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

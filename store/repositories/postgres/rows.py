@@ -1,0 +1,41 @@
+"""From rows to dataclasses, and filters to parameters."""
+
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from store.events import EmbeddingSpace, EmbeddingState, Event, EventFilter, Json
+
+Row: TypeAlias = asyncpg.Record
+
+
+def conditions(matching: EventFilter) -> tuple[Json | None, datetime | None, datetime | None]:
+    return matching.metadata or None, matching.start_time, matching.end_time
+
+
+def space_of(row: Row | None) -> EmbeddingSpace | None:
+    if row is None or row["fingerprint"] is None:
+        return None
+    return EmbeddingSpace(row["model_name"], row["revision"], row["dimension"], row["fingerprint"])
+
+
+def has_unrecorded_vectors(row: Row | None) -> bool:
+    return row is not None and bool(row["has_unrecorded_vectors"])
+
+
+def event_of(row: Row) -> Event:
+    return Event(
+        id=row["id"],
+        timestamp=row["timestamp"],
+        content=object_of(row["content"]),
+        metadata=object_of(row["metadata"]),
+        embedding_state=EmbeddingState(row["embedding_state"]),
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+    )
+
+
+def object_of(value: Any) -> Json:
+    """Adopted rows may hold any JSON; answers hold objects."""
+    return value if isinstance(value, dict) else {"value": value}
