@@ -78,6 +78,18 @@ class FakeEvents(event_service_pb2_grpc.EventServiceServicer):
     async def BatchCreateEvents(self, request: Any, context: Any) -> Any:
         return await self._fake.answer(request, context, event_service_pb2.BatchCreateEventsResponse())
 
+    async def ImportEvents(self, request_iterator: Any, context: Any) -> Any:
+        requests = [request async for request in request_iterator]
+        count = sum(len(request.requests) for request in requests)
+        answer = event_service_pb2.ImportEventsResponse(settled_count=count)
+        return await self._fake.answer(requests, context, answer)
+
+    async def UpdateEvent(self, request: Any, context: Any) -> Any:
+        return await self._fake.answer(request, context, event_service_pb2.UpdateEventResponse(event=request.event))
+
+    async def DeleteEvent(self, request: Any, context: Any) -> Any:
+        return await self._fake.answer(request, context, event_service_pb2.DeleteEventResponse())
+
     async def GetEvent(self, request: Any, context: Any) -> Any:
         event = event_service_pb2.Event(id=request.id)
         return await self._fake.answer(request, context, event_service_pb2.GetEventResponse(event=event))

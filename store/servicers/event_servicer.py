@@ -3,7 +3,7 @@
 from typing import Any
 
 from servicekit import context
-from servicekit.errors import InvalidArgumentError, TrimemError
+from servicekit.errors import InvalidArgumentError, TrimemError, UnimplementedError
 from servicekit.status import to_status
 from store.events import EventDraft
 from store.servicers.conversion import draft_of, event_message, filter_of, hit_message, search_of
@@ -34,6 +34,18 @@ class EventServicer(rpc.EventServiceServicer):
         """See event_service.proto."""
         results = await self._create.batch([_draft_or_error(one) for one in request.requests])
         return pb.BatchCreateEventsResponse(results=[_result_message(one) for one in results])
+
+    async def ImportEvents(self, _requests: Any, _context: Any) -> pb.ImportEventsResponse:
+        """See event_service.proto."""
+        raise UnimplementedError("ImportEvents is not there yet")
+
+    async def UpdateEvent(self, _request: pb.UpdateEventRequest, _context: Any) -> pb.UpdateEventResponse:
+        """See event_service.proto."""
+        raise UnimplementedError("UpdateEvent is not there yet")
+
+    async def DeleteEvent(self, _request: pb.DeleteEventRequest, _context: Any) -> pb.DeleteEventResponse:
+        """See event_service.proto."""
+        raise UnimplementedError("DeleteEvent is not there yet")
 
     async def GetEvent(self, request: pb.GetEventRequest, _context: Any) -> pb.GetEventResponse:
         """See event_service.proto."""
