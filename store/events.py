@@ -34,6 +34,19 @@ class EmbeddingState(StrEnum):
     FAILED = "FAILED"
 
 
+class ReembedPhase(StrEnum):
+    """How far the change to another model got; the values are those of the column."""
+
+    #: The second column gets its vectors.
+    FILLING = "FILLING"
+    INDEXING = "INDEXING"
+    VERIFYING = "VERIFYING"
+    #: All that is left is to exchange the columns.
+    READY = "READY"
+    #: Done; the old column waits to be dropped, or to be taken back.
+    SWAPPED = "SWAPPED"
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """The words of a text, hashed to 64 bits, each with how often it comes. See `store.use_cases.words`."""

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     Identity,
     Index,
     Integer,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from store.events import EmbeddingState
+from store.events import EmbeddingState, ReembedPhase
 
 #: What PostgreSQL calls things by itself, so that adopted and new tables look the same.
 NAMING = {
@@ -127,6 +128,22 @@ def _keys_and_spaces(metadata: MetaData) -> None:
         Column("fingerprint", Text, nullable=False),
         Column("create_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
         comment="Which model made the vectors of a column",
+    )
+    phases = ", ".join(f"'{phase}'" for phase in ReembedPhase)
+    Table(
+        "reembed_job",
+        metadata,
+        Column("one_row", Boolean, primary_key=True, server_default=text("true")),
+        Column("phase", Text, nullable=False),
+        # The last event of the first pass over all of them.
+        Column("position_timestamp", TIMESTAMP(timezone=True)),
+        Column("position_id", UUID),
+        Column("recall", Double),
+        Column("create_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+        Column("update_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+        CheckConstraint("one_row", name="one_row"),
+        CheckConstraint(f"phase IN ({phases})", name="phase"),
+        comment="How far the change to another model got; no row when none is under way",
     )
 
 

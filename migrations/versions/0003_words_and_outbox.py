@@ -1,4 +1,4 @@
-"""Words to search by, attempts at embedding, deleted keys, switches.
+"""Words to search by, attempts at embedding, deleted keys, switches, the job that changes the model.
 
 Revision: 0003
 Follows: 0002
@@ -9,7 +9,7 @@ rewritten; `events` is locked exclusively for the time of reading it a few times
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 revision = "0003"
 down_revision = "0002"
@@ -46,6 +46,21 @@ def upgrade() -> None:
         sa.Column("update_time", _TIME, nullable=False, server_default=sa.text("now()")),
         comment="What operators set for all stores of this database",
     )
+    op.create_table(
+        "reembed_job",
+        sa.Column("one_row", sa.Boolean, primary_key=True, server_default=sa.text("true")),
+        sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("position_timestamp", _TIME),
+        sa.Column("position_id", UUID),
+        sa.Column("recall", sa.Double),
+        sa.Column("create_time", _TIME, nullable=False, server_default=sa.text("now()")),
+        sa.Column("update_time", _TIME, nullable=False, server_default=sa.text("now()")),
+        sa.CheckConstraint("one_row", name=op.f("reembed_job_one_row_check")),
+        sa.CheckConstraint(
+            "phase IN ('FILLING', 'INDEXING', 'VERIFYING', 'READY', 'SWAPPED')", name=op.f("reembed_job_phase_check")
+        ),
+        comment="How far the change to another model got; no row when none is under way",
+    )
     for statement in _FUNCTIONS:
         op.execute(statement)
 
@@ -55,7 +70,7 @@ def downgrade() -> None:
     for name in ("insert", "update", "delete"):
         op.execute(f"DROP TRIGGER events_words_{name} ON events")
         op.execute(f"DROP FUNCTION count_words_{name}()")
-    for table in ("switches", "lexical_changes", "lexical_totals", "lexical_terms"):
+    for table in ("reembed_job", "switches", "lexical_changes", "lexical_totals", "lexical_terms"):
         op.drop_table(table)
     # What was deleted is gone; only its keys were kept.
     op.execute("DELETE FROM event_keys WHERE delete_time IS NOT NULL")
