@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from store.events import EmbeddingSpace, Event, EventFilter, NewEvent, Position
+from store.events import EmbeddingSpace, Event, EventFilter, Json, NewEvent, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,17 @@ class KnownKeys:
     by_request: dict[str, Event]
     #: Ids that are in use.
     ids: frozenset[UUID]
+    #: Request ids and ids of events that were deleted, and stay taken.
+    deleted: frozenset[str | UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EventChange:
+    """What an update writes; None leaves a part as it is."""
+
+    #: Content, words, embedding and its state are taken from here; they belong together.
+    content: NewEvent | None = None
+    metadata: Json | None = None
 
 
 class EventRepository(Protocol):
@@ -37,6 +48,18 @@ class EventRepository(Protocol):
         Returns the stored event for each, or None when its id or request_id turned out to be taken: ask `known`.
         `space` is None exactly when no event has a vector.
         """
+        ...
+
+    async def update(self, event_id: UUID, change: EventChange, space: EmbeddingSpace | None) -> Event | None:
+        """Change an event and return it as it is now; None when there is none. `update_time` always grows.
+
+        Of several updates at once the last one wins, and what belongs together stays together. Raises AbortedError
+        when others keep getting in the way.
+        """
+        ...
+
+    async def delete(self, event_id: UUID) -> bool:
+        """Remove an event and keep its id and request_id as taken. False when there is none."""
         ...
 
     async def get(self, event_id: UUID) -> Event | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +17,9 @@ from store.events import (
     Position,
     SearchHit,
     Vector,
+    Words,
 )
-from store.repositories.events import KnownKeys
-from store.repositories.outbox import PendingEvent, Settled
+from store.repositories.events import EventChange, KnownKeys
 from store.repositories.spaces import VectorSample
 from store.spaces import require_same_space
 
@@ -30,7 +30,10 @@ class MemoryData:
 
     stored: dict[UUID, Event] = field(default_factory=dict)
     vectors: dict[UUID, Vector] = field(default_factory=dict)
+    #: As `vectors`, of all events.
+    words: dict[UUID, Words] = field(default_factory=dict)
     requests: dict[str, UUID] = field(default_factory=dict)
+    deleted: set[UUID] = field(default_factory=set)
     recorded: EmbeddingSpace | None = None
 
     def hold_space(self, space: EmbeddingSpace) -> None:
@@ -46,7 +49,15 @@ class MemoryData:
             if contains(one.metadata, matching.metadata)
             and (matching.start_time is None or one.timestamp >= matching.start_time)
             and (matching.end_time is None or one.timestamp < matching.end_time)
+            and (matching.embedding_state is None or one.embedding_state is matching.embedding_state)
         ]
+
+    def set_searchable(self, event: NewEvent) -> None:
+        """Keep what an event is found by."""
+        self.words[event.id] = event.words
+        self.vectors.pop(event.id, None)
+        if event.embedding is not None:
+            self.vectors[event.id] = event.embedding
 
 
 @dataclass
@@ -57,29 +68,63 @@ class MemoryEvents:
 
     async def known(self, request_ids: Sequence[str], ids: Sequence[UUID]) -> KnownKeys:
         """See EventRepository."""
+        written = {key: self.data.requests[key] for key in request_ids if key in self.data.requests}
         return KnownKeys(
-            by_request={
-                key: self.data.stored[self.data.requests[key]] for key in request_ids if key in self.data.requests
-            },
-            ids=frozenset(one for one in ids if one in self.data.stored),
+            by_request={key: self.data.stored[one] for key, one in written.items() if one in self.data.stored},
+            ids=frozenset(one for one in (*ids, *written.values()) if one in self.data.stored),
+            deleted=frozenset(
+                [key for key, one in written.items() if one in self.data.deleted]
+                + [one for one in (*ids, *written.values()) if one in self.data.deleted]
+            ),
         )
 
     async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
         """See EventRepository."""
-        fresh = [one for one in events if one.id not in self.data.stored and one.request_id not in self.data.requests]
+        taken = self.data.stored.keys() | self.data.deleted
+        fresh = [one for one in events if one.id not in taken and one.request_id not in self.data.requests]
         if space is not None and any(one.embedding is not None for one in fresh):
             self.data.hold_space(space)
         now = datetime.now(UTC)
         for one in fresh:
             self.data.stored[one.id] = Event(
-                one.id, one.timestamp, one.content, one.metadata, one.embedding_state, create_time=now, update_time=now
+                one.id, one.timestamp, one.content, one.metadata, one.embedding_state, now, now, one.embedding_error
             )
-            if one.embedding is not None:
-                self.data.vectors[one.id] = one.embedding
+            self.data.set_searchable(one)
             if one.request_id is not None:
                 self.data.requests[one.request_id] = one.id
         made = {one.id for one in fresh}
         return [self.data.stored[one.id] if one.id in made else None for one in events]
+
+    async def update(self, event_id: UUID, change: EventChange, space: EmbeddingSpace | None) -> Event | None:
+        """See EventRepository."""
+        event = self.data.stored.get(event_id)
+        if event is None:
+            return None
+        event = replace(event, update_time=max(datetime.now(UTC), event.update_time + timedelta(microseconds=1)))
+        if change.content is not None:
+            if change.content.embedding is not None and space is not None:
+                self.data.hold_space(space)
+            event = replace(
+                event,
+                content=change.content.content,
+                embedding_state=change.content.embedding_state,
+                embedding_error=change.content.embedding_error,
+                embedding_attempts=0,
+            )
+            self.data.set_searchable(replace(change.content, id=event_id))
+        if change.metadata is not None:
+            event = replace(event, metadata=change.metadata)
+        self.data.stored[event_id] = event
+        return event
+
+    async def delete(self, event_id: UUID) -> bool:
+        """See EventRepository."""
+        if self.data.stored.pop(event_id, None) is None:
+            return False
+        self.data.vectors.pop(event_id, None)
+        self.data.words.pop(event_id, None)
+        self.data.deleted.add(event_id)
+        return True
 
     async def get(self, event_id: UUID) -> Event | None:
         """See EventRepository."""
@@ -110,36 +155,6 @@ class MemorySearch:
             if one.embedding_state is EmbeddingState.EMBEDDED
         ]
         return sorted(hits, key=lambda hit: (-hit.similarity, hit.event.id))[:limit]
-
-
-@dataclass
-class MemoryOutbox:
-    """See Outbox."""
-
-    data: MemoryData = field(default_factory=MemoryData)
-
-    async def pending(self, limit: int) -> list[PendingEvent]:
-        """See Outbox."""
-        waiting = sorted(
-            (one for one in self.data.stored.values() if one.embedding_state is EmbeddingState.PENDING),
-            key=lambda one: (one.timestamp, one.id),
-        )
-        return [PendingEvent(one.id, one.timestamp, one.content, one.update_time) for one in waiting[:limit]]
-
-    async def count_pending(self) -> int:
-        """See Outbox."""
-        return sum(one.embedding_state is EmbeddingState.PENDING for one in self.data.stored.values())
-
-    async def settle(self, settled: Sequence[Settled], space: EmbeddingSpace | None) -> None:
-        """See Outbox."""
-        if space is not None:
-            self.data.hold_space(space)
-        for one in settled:
-            event = self.data.stored[one.pending.id]
-            if event.embedding_state is EmbeddingState.PENDING and event.update_time == one.pending.update_time:
-                self.data.stored[event.id] = replace(event, embedding_state=one.state)
-                if one.embedding is not None:
-                    self.data.vectors[event.id] = one.embedding
 
 
 @dataclass

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import uuid6
 
 from servicekit.errors import InvalidArgumentError
-from store.events import EventDraft, EventFilter, Json, NewEvent
+from store.events import EventDraft, EventFilter, Json, NewEvent, Vector
 
 MAX_CONTENT_BYTES = 2 * 1024 * 1024
 MAX_METADATA_BYTES = 256 * 1024
@@ -54,6 +55,22 @@ def accept_id(field: str, value: str) -> UUID:
     if not _UUID.fullmatch(value):
         raise InvalidArgumentError(field, "must be a UUID such as 0198c5a0-7b1e-7c3a-9f00-2b6d1c9e4a11")
     return UUID(value)
+
+
+def accept_vector(field: str, vector: Vector, dimension: int) -> Vector:
+    """The vector with length 1: the database computes in float32, where squares of large numbers are infinite.
+
+    Raises InvalidArgumentError.
+    """
+    if len(vector) != dimension:
+        raise InvalidArgumentError(field, f"must have {dimension} values, and has {len(vector)}")
+    if not np.isfinite(vector).all():
+        raise InvalidArgumentError(field, "must consist of finite numbers")
+    wide = vector.astype(np.float64)
+    norm = np.linalg.norm(wide)
+    if norm == 0:
+        raise InvalidArgumentError(field, "must not be zero")
+    return (wide / norm).astype(np.float32)
 
 
 def accept_filter(matching: EventFilter) -> EventFilter:

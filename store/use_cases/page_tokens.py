@@ -51,7 +51,9 @@ def _open(token: str) -> tuple[str, Position]:
 
 def _seal(matching: EventFilter) -> str:
     described = json.dumps(
-        [matching.metadata, _text(matching.start_time), _text(matching.end_time)], sort_keys=True, ensure_ascii=True
+        [matching.metadata, _text(matching.start_time), _text(matching.end_time), matching.embedding_state],
+        sort_keys=True,
+        ensure_ascii=True,
     )
     return hashlib.sha256(described.encode()).hexdigest()[:32]
 

@@ -1,25 +1,32 @@
 """Events in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
 
-from servicekit.errors import UnavailableError
+from servicekit.errors import AbortedError, TrimemError, UnavailableError
 from store.database import Connection, Database
 from store.events import EmbeddingSpace, Event, EventFilter, NewEvent, Position
-from store.repositories.events import KnownKeys
-from store.repositories.postgres.rows import conditions, event_of
+from store.repositories.events import EventChange, KnownKeys
+from store.repositories.postgres.rows import EVENT_COLUMNS, conditions, event_of
 from store.repositories.postgres.spaces import hold_space
 
 #: Attempts at a transaction that others got in the way of.
 _ATTEMPTS = 4
 
-KNOWN = """
-    SELECT k.event_id, k.request_id,
-           e.id, e.timestamp, e.content, e.metadata, e.embedding_state, e.create_time, e.update_time
-    FROM event_keys k JOIN events e ON e.id = k.event_id AND e.timestamp = k.timestamp
+#: So many events at once are written by COPY.
+_COPY_FROM = 8
+
+T = TypeVar("T")
+
+# A key without an event is that of a deleted one.
+KNOWN = f"""
+    SELECT k.event_id, k.request_id, e.*
+    FROM event_keys k
+    LEFT JOIN LATERAL (SELECT {EVENT_COLUMNS} FROM events WHERE id = k.event_id AND timestamp = k.timestamp) e ON true
     WHERE k.request_id = ANY($1::text[]) OR k.event_id = ANY($2::uuid[])
 """
 
@@ -33,25 +40,69 @@ INSERT_KEYS = """
     RETURNING event_id, now() AS now
 """
 
-INSERT_EVENT = """
-    INSERT INTO events (id, timestamp, content, metadata, embedding, embedding_state, create_time, update_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+#: What is written of a new event, in the order of `_row`.
+COLUMNS = (
+    "id",
+    "timestamp",
+    "content",
+    "metadata",
+    "embedding",
+    "embedding_state",
+    "embedding_error",
+    "terms",
+    "term_counts",
+    "term_total",
+    "create_time",
+    "update_time",
+)
+
+INSERT_EVENT = f"""
+    INSERT INTO events ({", ".join(COLUMNS)})
+    VALUES ({", ".join(f"${place}" for place in range(1, len(COLUMNS) + 1))})
 """
 
-GET = """
-    SELECT id, timestamp, content, metadata, embedding_state, create_time, update_time
-    FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1
+# An id of the monolith may have two rows; the newest has the id, here as in GET.
+LOCK = "SELECT timestamp FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1 FOR UPDATE"
+
+# The time of the last change is what the backfill knows a state of an event by: it must grow, whatever the clock does.
+_GROWN = "greatest(now(), update_time + interval '1 microsecond')"
+
+UPDATE_CONTENT = f"""
+    UPDATE events
+    SET content = $3, embedding = $4, embedding_state = $5, embedding_error = $6,
+        terms = $7, term_counts = $8, term_total = $9,
+        embedding_attempts = 0, embedding_retry_time = NULL, update_time = {_GROWN}
+    WHERE id = $1 AND timestamp = $2
+    RETURNING {EVENT_COLUMNS}
 """
 
-LIST = """
-    SELECT id, timestamp, content, metadata, embedding_state, create_time, update_time
-    FROM events
+UPDATE_METADATA = f"""
+    UPDATE events SET metadata = $3, update_time = {_GROWN}
+    WHERE id = $1 AND timestamp = $2
+    RETURNING {EVENT_COLUMNS}
+"""
+
+DELETE = """
+    WITH gone AS (DELETE FROM events WHERE id = $1 RETURNING id, timestamp)
+    INSERT INTO event_keys (event_id, timestamp, delete_time)
+    SELECT id, max(timestamp), now() FROM gone GROUP BY id
+    ON CONFLICT (event_id) DO UPDATE SET delete_time = excluded.delete_time
+    RETURNING event_id
+"""
+
+GET = f"""
+    SELECT {EVENT_COLUMNS} FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1
+"""
+
+LIST = f"""
+    SELECT {EVENT_COLUMNS} FROM events
     WHERE ($1::jsonb IS NULL OR metadata @> $1)
       AND ($2::timestamptz IS NULL OR timestamp >= $2)
       AND ($3::timestamptz IS NULL OR timestamp < $3)
-      AND ($4::timestamptz IS NULL OR (timestamp, id) < ($4, $5::uuid))
+      AND ($4::text IS NULL OR embedding_state = $4)
+      AND ($5::timestamptz IS NULL OR (timestamp, id) < ($5, $6::uuid))
     ORDER BY timestamp DESC, id DESC
-    LIMIT $6
+    LIMIT $7
 """
 
 
@@ -67,20 +118,37 @@ class PostgresEvents:
             return KnownKeys({}, frozenset())
         async with self._database.connection() as connection:
             rows = await connection.fetch(KNOWN, list(request_ids), list(ids))
+        there = [row for row in rows if row["id"] is not None]
+        gone = [row for row in rows if row["id"] is None]
         return KnownKeys(
-            by_request={row["request_id"]: event_of(row) for row in rows if row["request_id"] is not None},
-            ids=frozenset(row["event_id"] for row in rows),
+            by_request={row["request_id"]: event_of(row) for row in there if row["request_id"] is not None},
+            ids=frozenset(row["event_id"] for row in there),
+            deleted=frozenset({row[key] for row in gone for key in ("event_id", "request_id")} - {None}),
         )
 
     async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
         """See EventRepository."""
-        for _ in range(_ATTEMPTS):
-            try:
-                async with self._database.transaction() as connection:
-                    return await _create(connection, events, space)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                continue
-        raise UnavailableError("too many writes of the same keys at once")
+
+        async def work(connection: Connection) -> list[Event | None]:
+            return await _create(connection, events, space)
+
+        return await self._transact(work, UnavailableError("too many writes of the same keys at once"))
+
+    async def update(self, event_id: UUID, change: EventChange, space: EmbeddingSpace | None) -> Event | None:
+        """See EventRepository."""
+
+        async def work(connection: Connection) -> Event | None:
+            return await _update(connection, event_id, change, space)
+
+        return await self._transact(work, AbortedError("others keep changing the event"))
+
+    async def delete(self, event_id: UUID) -> bool:
+        """See EventRepository."""
+
+        async def work(connection: Connection) -> bool:
+            return await connection.fetchrow(DELETE, event_id) is not None
+
+        return await self._transact(work, AbortedError("others keep changing the event"))
 
     async def get(self, event_id: UUID) -> Event | None:
         """See EventRepository."""
@@ -94,11 +162,22 @@ class PostgresEvents:
             rows = await connection.fetch(
                 LIST,
                 *conditions(matching),
+                matching.embedding_state,
                 None if after is None else after.timestamp,
                 None if after is None else after.id,
                 limit,
             )
         return [event_of(row) for row in rows]
+
+    async def _transact(self, work: Callable[[Connection], Awaitable[T]], otherwise: TrimemError) -> T:
+        """Do work in a transaction, again when others got in its way; raise `otherwise` when they keep doing so."""
+        for _ in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction() as connection:
+                    return await work(connection)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                continue
+        raise otherwise
 
 
 async def _create(
@@ -115,19 +194,61 @@ async def _create(
     now: datetime = rows[0]["now"]
     kept = {row["event_id"] for row in rows}
     fresh = [event for event in events if event.id in kept]
-    # asyncpg sends all rows at once and waits once.
-    await connection.executemany(
-        INSERT_EVENT,
-        [
-            (one.id, one.timestamp, one.content, one.metadata, one.embedding, one.embedding_state.value, now)
-            for one in fresh
-        ],
-    )
+    rows_ = [_row(event, now) for event in fresh]
+    if len(fresh) < _COPY_FROM:
+        # asyncpg sends all rows at once and waits once.
+        await connection.executemany(INSERT_EVENT, rows_)
+    else:
+        await connection.copy_records_to_table("events", columns=COLUMNS, records=rows_)
     # After the rows, not before: having written to the table we hold it, and nobody can change its space any more.
     if space is not None and any(event.embedding is not None for event in fresh):
         await hold_space(connection, space, written=kept)
     return [_stored(event, now) if event.id in kept else None for event in events]
 
 
+async def _update(
+    connection: Connection, event_id: UUID, change: EventChange, space: EmbeddingSpace | None
+) -> Event | None:
+    timestamp = await connection.fetchval(LOCK, event_id)
+    if timestamp is None:
+        return None
+    row = None
+    if change.content is not None:
+        row = await connection.fetchrow(
+            UPDATE_CONTENT, event_id, timestamp, change.content.content, *_searchable(change.content)
+        )
+        if change.content.embedding is not None and space is not None:
+            await hold_space(connection, space, written=[event_id])
+    if change.metadata is not None:
+        row = await connection.fetchrow(UPDATE_METADATA, event_id, timestamp, change.metadata)
+    return None if row is None else event_of(row)
+
+
+def _row(event: NewEvent, now: datetime) -> tuple[object, ...]:
+    return (event.id, event.timestamp, event.content, event.metadata, *_searchable(event), now, now)
+
+
+def _searchable(event: NewEvent) -> tuple[object, ...]:
+    """What an event is found by."""
+    words = event.words
+    return (
+        event.embedding,
+        event.embedding_state.value,
+        event.embedding_error,
+        words.terms,
+        words.counts,
+        words.total,
+    )
+
+
 def _stored(event: NewEvent, now: datetime) -> Event:
-    return Event(event.id, event.timestamp, event.content, event.metadata, event.embedding_state, now, now)
+    return Event(
+        event.id,
+        event.timestamp,
+        event.content,
+        event.metadata,
+        event.embedding_state,
+        create_time=now,
+        update_time=now,
+        embedding_error=event.embedding_error,
+    )

@@ -9,6 +9,12 @@ from store.events import EmbeddingSpace, EmbeddingState, Event, EventFilter, Jso
 
 Row: TypeAlias = asyncpg.Record
 
+#: What `event_of` reads. Rows of the monolith have no times of their own.
+EVENT_COLUMNS = """
+    id, timestamp, content, metadata, embedding_state, embedding_error, embedding_attempts,
+    coalesce(create_time, timestamp) AS create_time, coalesce(update_time, timestamp) AS update_time
+"""
+
 
 def conditions(matching: EventFilter) -> tuple[Json | None, datetime | None, datetime | None]:
     return matching.metadata or None, matching.start_time, matching.end_time
@@ -33,6 +39,8 @@ def event_of(row: Row) -> Event:
         embedding_state=EmbeddingState(row["embedding_state"]),
         create_time=row["create_time"],
         update_time=row["update_time"],
+        embedding_error=row["embedding_error"],
+        embedding_attempts=row["embedding_attempts"],
     )
 
 
