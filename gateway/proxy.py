@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Never, TypeAlias
 
@@ -13,6 +12,7 @@ from gateway.backends import Backend
 from gateway.calls import own_error, time_left
 from servicekit.context import REQUEST_ID_KEY, request_id
 from servicekit.status import DETAILS_KEY
+from servicekit.streams import complete
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -31,9 +31,6 @@ _HOP_BY_HOP = {
     "user-agent",
     REQUEST_ID_KEY,
 }
-
-#: How long after the last message of a stream to wait for word that the caller broke it off rather than ended it.
-_END_SECONDS = 0.005
 
 
 class Proxy(grpc.GenericRpcHandler):
@@ -121,7 +118,7 @@ class _Method:
 
     def _call(self, request: bytes | AsyncIterator[bytes], context: Context) -> Any:
         return self._stub(
-            request if isinstance(request, bytes) else complete(request, context),
+            request if isinstance(request, bytes) else complete(request, context.cancelled),
             timeout=time_left(self._default_deadline),
             metadata=(*travelling(context.invocation_metadata()), (REQUEST_ID_KEY, request_id.get())),
         )
@@ -131,19 +128,6 @@ class _Method:
             raise own from error
         _add_trailing(context, error.trailing_metadata())
         await context.abort(error.code(), error.details() or "", context.trailing_metadata())
-
-
-async def complete(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-    """The messages of a caller, ending only when the caller said that they are all.
-
-    When a call is cancelled, gRPC first ends its messages as if they were complete and only then cancels the handler.
-    Passed on like that, half an import would look like a whole one.
-    """
-    async for request in requests:
-        yield request
-    await asyncio.sleep(_END_SECONDS)
-    if context.cancelled():
-        raise asyncio.CancelledError
 
 
 async def _send_initial(context: Context, metadata: Iterable[tuple[str, str | bytes]]) -> None:

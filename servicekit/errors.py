@@ -19,6 +19,8 @@ class TrimemError(Exception):
         self.message = message
         #: Seconds after which a retry may succeed, or None when a retry does not help.
         self.retry_after = retry_after
+        #: What a program may want to know beside the reason, by names in lower_snake_case.
+        self.metadata: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def code_number(code: grpc.StatusCode) -> int:
 def to_status(error: TrimemError, request_id: str = "") -> status_pb2.Status:
     """The google.rpc.Status of an error: code, message, and the details that help a program to react."""
     status = status_pb2.Status(code=code_number(code_of(error)), message=_clip(error.message, MAX_MESSAGE_BYTES))
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    status.details.add().Pack(info)
     if isinstance(error, errors.InvalidArgumentError):
         bad_request = error_details_pb2.BadRequest()
         for violation in error.violations:

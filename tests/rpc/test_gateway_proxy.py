@@ -10,7 +10,6 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from gateway.proxy import complete
 from servicekit.errors import InvalidArgumentError
 from servicekit.status import DETAILS_KEY, reason_of, status_of
 from tests.fixtures_gateway import (
@@ -244,36 +243,6 @@ async def test_a_caller_that_cancels_cancels_the_backends_work(method: str) -> N
         await within_patience(working.wait())
         call.cancel()
         await within_patience(cancelled.wait())
-
-
-class CallerContext:
-    """As much of a servicer context as says whether the caller has cancelled."""
-
-    def __init__(self, cancelled: bool) -> None:
-        self._cancelled = cancelled
-
-    def cancelled(self) -> bool:
-        return self._cancelled
-
-
-async def two_messages() -> AsyncIterator[bytes]:
-    yield b"1"
-    yield b"2"
-
-
-async def test_messages_of_a_caller_that_finished_end() -> None:
-    context: Any = CallerContext(cancelled=False)
-
-    assert [message async for message in complete(two_messages(), context)] == [b"1", b"2"]
-
-
-async def test_messages_of_a_caller_that_broke_off_do_not_look_complete() -> None:
-    context: Any = CallerContext(cancelled=True)
-    passed = complete(two_messages(), context)
-
-    assert [await anext(passed), await anext(passed)] == [b"1", b"2"]
-    with pytest.raises(asyncio.CancelledError):
-        await anext(passed)
 
 
 @pytest.mark.parametrize(

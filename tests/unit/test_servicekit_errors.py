@@ -80,6 +80,7 @@ def test_every_code_stands_for_one_class_of_the_kit() -> None:
 def test_a_status_says_to_the_client_what_the_error_said(cls: type[TrimemError]) -> None:
     error = example(cls)
     error.retry_after = 1.5
+    error.metadata["settled_count"] = "42"
     sent = status.to_status(error, "request-1")
     failure = received(error, sent.SerializeToString())
 
@@ -89,6 +90,7 @@ def test_a_status_says_to_the_client_what_the_error_said(cls: type[TrimemError])
     assert status.reason_of(failure) == cls.reason
     details = unpacked(got)
     assert (details.info.reason, details.info.domain) == (cls.reason, "trimem")
+    assert details.info.metadata == {"settled_count": "42"}
     assert details.retry.retry_delay.ToTimedelta().total_seconds() == 1.5
     assert details.request.request_id == "request-1"
     violations = [(v.field, v.description) for v in details.bad_request.field_violations]
