@@ -16,8 +16,9 @@ from asyncpg.pool import PoolConnectionProxy
 
 from servicekit import context
 from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
-from store.errors import DatabaseUnavailableError, SchemaError
+from store.errors import DatabaseUnavailableError, SchemaError, SpaceChangedError
 from store.schema import DIMENSION_QUERY, SchemaFacts
+from store.spaces import EVENTS_COLUMN
 
 #: A connection on loan from the pool.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -156,10 +157,16 @@ class Database:
             revision = None
             if await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
                 revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+            recorded = None
+            if await connection.fetchval("SELECT to_regclass('embedding_spaces') IS NOT NULL"):
+                recorded = await connection.fetchval(
+                    "SELECT dimension FROM embedding_spaces WHERE column_name = $1", EVENTS_COLUMN
+                )
             return SchemaFacts(
                 revision=revision,
                 pgvector=None if vector is None else vector["extversion"],
                 dimension=await connection.fetchval(DIMENSION_QUERY),
+                recorded_dimension=recorded,
             )
         finally:
             await connection.close()
@@ -200,6 +207,14 @@ def _decode_json(value: bytes) -> Any:
     return json.loads(value[1:])
 
 
+def _is_of_exchanged_column(error: Exception) -> bool:
+    """Whether a statement met a column of vectors that is another one than when it was prepared or its vector made."""
+    return isinstance(error, asyncpg.InvalidCachedStatementError) or (
+        # Vectors of two lengths. Callers' vectors were measured before: the column has changed since.
+        isinstance(error, asyncpg.PostgresError) and error.sqlstate == "22000" and "dimensions" in str(error)
+    )
+
+
 #: What asyncpg raises, in the order in which it is looked for, and what becomes of it; None passes it on.
 _TRANSLATIONS: list[tuple[tuple[type[Exception], ...], Callable[[], TrimemError] | None]] = [
     ((asyncpg.QueryCanceledError, TimeoutError), lambda: DeadlineExceededError("the database did not answer in time")),
@@ -230,6 +245,8 @@ async def translated() -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
+        if _is_of_exchanged_column(error):
+            raise SpaceChangedError from error
         for kinds, make in _TRANSLATIONS:
             if isinstance(error, kinds):
                 if make is None:

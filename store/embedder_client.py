@@ -10,9 +10,9 @@ from google.rpc import error_details_pb2
 from servicekit import context
 from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
 from servicekit.status import status_of
-from store.errors import EmbedderUnavailableError, TextsRefusedError
+from store.errors import EmbedderFailedError, EmbedderUnavailableError, TextsRefusedError
 from store.events import EmbeddingSpace
-from store.use_cases.embedding import EmbeddedTexts, InputKind
+from store.use_cases.embedder import EmbeddedTexts, InputKind
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 _KINDS = {
@@ -63,7 +63,9 @@ def _translated(error: grpc.aio.AioRpcError) -> TrimemError:
             return DeadlineExceededError("the embedder did not answer in time")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return ResourceExhaustedError("the embedder is overloaded", retry_after=1)
-    return EmbedderUnavailableError("the embedder cannot be reached, or failed")
+        case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN:
+            return EmbedderFailedError("the embedder failed")
+    return EmbedderUnavailableError("the embedder cannot be reached")
 
 
 def _refused(error: grpc.aio.AioRpcError) -> TextsRefusedError:

@@ -31,9 +31,18 @@ class EmbeddingSpaceMismatchError(FailedPreconditionError):
         super().__init__(
             f"the stored vectors were made by {stored.describe()}, the embedder runs {offered.describe()}: vectors of "
             "different models cannot be compared. Point the embedder back at the model of the stored vectors "
-            "(EMBEDDING_MODEL), or keep the new model's events in another database; this version cannot re-embed "
-            "stored events"
+            "(EMBEDDING_MODEL). To change their model, run the new one in a second embedder and "
+            "`python -m store reembed --embedder HOST:PORT`"
         )
+
+
+class SpaceChangedError(UnavailableError):
+    """The model of the stored vectors was exchanged while a call was using the old one."""
+
+    reason = "EMBEDDING_SPACE_CHANGED"
+
+    def __init__(self) -> None:
+        super().__init__("the model of the stored vectors was exchanged during the call", retry_after=0.1)
 
 
 class EmbeddingDimensionError(FailedPreconditionError):
@@ -43,8 +52,9 @@ class EmbeddingDimensionError(FailedPreconditionError):
 
     def __init__(self, expected: int, offered: EmbeddingSpace) -> None:
         super().__init__(
-            f"the store keeps vectors of {expected} dimensions (EMBEDDING_DIMENSION), the embedder runs "
-            f"{offered.describe()}: point the embedder at a model of {expected} dimensions (EMBEDDING_MODEL)"
+            f"the store keeps vectors of {expected} dimensions, the embedder runs {offered.describe()}: point the "
+            f"embedder at a model of {expected} dimensions (EMBEDDING_MODEL), or change the model of the stored "
+            "vectors with `python -m store reembed --embedder HOST:PORT`"
         )
 
 
@@ -64,6 +74,15 @@ class EmbedderUnavailableError(UnavailableError):
     """The embedder cannot be reached, is overloaded, or did not answer in time."""
 
     reason = "EMBEDDER_UNAVAILABLE"
+
+
+class EmbedderFailedError(UnavailableError):
+    """The embedder answered that it failed: a fault of its own, or one text that it cannot live with.
+
+    Which of the two shows when it is given other texts.
+    """
+
+    reason = "EMBEDDER_FAILED"
 
 
 class DatabaseUnavailableError(UnavailableError):

@@ -25,11 +25,18 @@ class SchemaFacts:
 
     revision: str | None
     pgvector: str | None
+    #: Of events.embedding.
     dimension: int | None
+    #: Of the model that made the stored vectors.
+    recorded_dimension: int | None = None
 
 
 def require_schema(facts: SchemaFacts, *, head: str, dimension: int) -> None:
-    """Raise SchemaError, saying what to run or set, unless a store of this version can work with the database."""
+    """Raise SchemaError, saying what to run or set, unless a store of this version can work with the database.
+
+    A database that knows the model of its vectors decides about their length: after a change of model it may be another
+    one than EMBEDDING_DIMENSION, and a store that restarts then must come up. See `dimension_warning`.
+    """
     if facts.revision != head:
         found = f"at revision {facts.revision}" if facts.revision else "not set up"
         raise SchemaError(
@@ -41,7 +48,18 @@ def require_schema(facts: SchemaFacts, *, head: str, dimension: int) -> None:
             f"the database has pgvector {facts.pgvector or 'not'} installed, the store needs {_text(SAFE_PGVECTOR)} or "
             "newer: install it on the server and run `ALTER EXTENSION vector UPDATE`"
         )
-    refuse_other_dimension(facts.dimension, dimension)
+    if facts.dimension is None or facts.dimension != facts.recorded_dimension:
+        refuse_other_dimension(facts.dimension, dimension)
+
+
+def dimension_warning(facts: SchemaFacts, dimension: int) -> str | None:
+    """What to set when EMBEDDING_DIMENSION is not, or not any more, the length of the stored vectors."""
+    if facts.dimension is None or facts.dimension == dimension:
+        return None
+    return (
+        f"the model of the stored vectors has {facts.dimension} dimensions and EMBEDDING_DIMENSION is {dimension}: the "
+        f"database decides. Set EMBEDDING_DIMENSION={facts.dimension}, which migrations go by"
+    )
 
 
 def pgvector_warning(facts: SchemaFacts) -> str | None:

@@ -34,6 +34,11 @@ class StoreSettings(ServiceSettings):
     )
 
     embedder_target: str = Field("127.0.0.1:50051", description="Where the embedder is; dns:///name:port for replicas")
+    embedder_next_target: str = Field(
+        "",
+        description="Where an embedder with another TEXT model is, while `python -m store reembed` changes the model: "
+        "of the two the one is asked whose model made the stored vectors",
+    )
     embedder_timeout_seconds: float = Field(
         60, gt=0, le=3600, description="Longest wait for one answer of the embedder, the caller's deadline permitting"
     )

@@ -3,8 +3,11 @@
 from store.errors import EmbeddingSpaceMismatchError, EmbeddingSpaceUnknownError
 from store.events import EmbeddingSpace
 
-#: What the table of spaces calls the one column of vectors that this version has.
+#: What the table of spaces calls the vectors of events: those in use, those that the next model has made so far, and
+#: those of the last model, which wait to be dropped or taken back.
 EVENTS_COLUMN = "events.embedding"
+NEXT_COLUMN = "events.embedding_next"
+OLD_COLUMN = "events.embedding_old"
 
 
 def require_same_space(

@@ -1,54 +1,26 @@
-"""Text in, vectors of one known space out: what the use cases need of the embedder."""
+"""Text in, vectors of one known space out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TypeAlias, TypeVar
 
-from servicekit.errors import (
-    DeadlineExceededError,
-    InvalidArgumentError,
-    ResourceExhaustedError,
-    TrimemError,
-    UnavailableError,
-)
-from store.errors import EmbedderUnavailableError, EmbeddingDimensionError, TextsRefusedError
+from servicekit.errors import InvalidArgumentError, TrimemError
+from store.errors import EmbeddingDimensionError, EmbeddingSpaceMismatchError, SpaceChangedError, TextsRefusedError
 from store.events import EmbeddingSpace, Vector
+from store.repositories.spaces import SpaceRepository
+from store.use_cases.embedder import PASSING, Embedder, InputKind
+from store.use_cases.recorded_model import RecordedModel
 
-#: Failures that pass by themselves: the text can be embedded later.
-PASSING = (UnavailableError, DeadlineExceededError, ResourceExhaustedError)
+__all__ = ["CALL_CHARACTERS", "CALL_TEXTS", "PASSING", "Embedded", "Outcome", "TextEmbedding"]
+
+T = TypeVar("T")
 
 #: Texts of one call, and their characters. A character has up to four bytes, and a call at most 16 MiB.
 CALL_TEXTS = 64
 CALL_CHARACTERS = 1024 * 1024
 
-
-class InputKind(StrEnum):
-    """What a text is used for; models may treat the two differently."""
-
-    DOCUMENT = "DOCUMENT"
-    QUERY = "QUERY"
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedTexts:
-    """Vectors in the order of the texts, and the space that they are of."""
-
-    vectors: list[Vector]
-    space: EmbeddingSpace
-
-
-class Embedder(Protocol):
-    """One call of the embedder."""
-
-    async def embed(self, texts: Sequence[str], kind: InputKind) -> EmbeddedTexts:
-        """Embed all texts or none.
-
-        Raises TextsRefusedError when some of them cannot be embedded, EmbedderUnavailableError, DeadlineExceededError
-        or ResourceExhaustedError when a later call may do better.
-        """
-        ...
-
+#: Attempts at a call that a change of the model got in the way of: one for the change, one for taking it back at once.
+_ATTEMPTS = 3
 
 #: What became of one text: its vector, TextsRefusedError, or one of PASSING.
 Outcome: TypeAlias = Vector | TrimemError
@@ -68,17 +40,49 @@ class TextEmbedding:
     All its methods raise EmbeddingDimensionError when the vectors are not as long as the database wants them.
     """
 
-    def __init__(self, embedder: Embedder, dimension: int) -> None:
-        self._embedder = embedder
-        self._dimension = dimension
+    def __init__(
+        self,
+        embedder: Embedder,
+        dimension: int,
+        *,
+        next_embedder: Embedder | None = None,
+        spaces: SpaceRepository | None = None,
+    ) -> None:
+        """`dimension` is that of the database; with `spaces` it is read again when that changes.
+
+        `next_embedder` is asked when the stored vectors turn out to be of its model; it needs `spaces`.
+        """
+        embedders = [embedder] if next_embedder is None else [embedder, next_embedder]
+        self._model = RecordedModel(embedders, dimension, spaces)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the stored vectors, as last seen."""
+        return self._model.dimension
+
+    async def in_recorded_space(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` returns, which embeds and then writes or compares the vectors in a transaction.
+
+        It is made again when the model of the stored vectors was exchanged in between.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await attempt()
+            except SpaceChangedError:
+                await self._model.look_again()
+            except (EmbeddingSpaceMismatchError, EmbeddingDimensionError):
+                if not self._model.has_choice:
+                    raise
+                await self._model.look_again()
+        return await attempt()
 
     async def query(self, text: str) -> tuple[Vector, EmbeddingSpace]:
         """The vector of a query. Raises InvalidArgumentError for `query`, and PASSING."""
         try:
-            answer = await self._embedder.embed([text], InputKind.QUERY)
+            answer = await self._model.embed([text], InputKind.QUERY)
         except TextsRefusedError as error:
             raise InvalidArgumentError("query", f"cannot be embedded: {error.violations[0].description}") from error
-        self._check(answer.space)
+        await self._check(answer.space)
         return answer.vectors[0], answer.space
 
     async def documents(self, texts: Sequence[str]) -> Embedded:
@@ -90,6 +94,8 @@ class TextEmbedding:
             if down is None:
                 try:
                     done = await self._batch(batch)
+                except SpaceChangedError:
+                    raise
                 except PASSING as error:
                     down = error
                 else:
@@ -102,10 +108,10 @@ class TextEmbedding:
     async def _batch(self, texts: Sequence[str]) -> Embedded:
         """Embed texts that fit into one call, leaving out those that are refused."""
         try:
-            answer = await self._embedder.embed(texts, InputKind.DOCUMENT)
+            answer = await self._model.embed(texts, InputKind.DOCUMENT)
         except TextsRefusedError as error:
             return await self._without(texts, error)
-        self._check(answer.space)
+        await self._check(answer.space)
         return Embedded(list(answer.vectors), answer.space)
 
     async def _without(self, texts: Sequence[str], error: TextsRefusedError) -> Embedded:
@@ -121,9 +127,11 @@ class TextEmbedding:
         outcomes = iter(rest.outcomes)
         return Embedded([error if index in refused else next(outcomes) for index in range(len(texts))], rest.space)
 
-    def _check(self, space: EmbeddingSpace) -> None:
-        if space.dimension != self._dimension:
-            raise EmbeddingDimensionError(self._dimension, space)
+    async def _check(self, space: EmbeddingSpace) -> None:
+        if space.dimension != self._model.dimension:
+            await self._model.look_again()
+        if space.dimension != self._model.dimension:
+            raise EmbeddingDimensionError(self._model.dimension, space)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -139,5 +147,5 @@ def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _same(one: EmbeddingSpace | None, other: EmbeddingSpace | None) -> EmbeddingSpace | None:
     if one is not None and other is not None and one.fingerprint != other.fingerprint:
-        raise EmbedderUnavailableError("the embedder changed its model during the call")
+        raise SpaceChangedError
     return one or other

@@ -6,7 +6,7 @@ import pytest
 
 from store.errors import SchemaError
 from store.migrate import head, migrations_folder
-from store.schema import SchemaFacts, pgvector_warning, require_schema
+from store.schema import SchemaFacts, dimension_warning, pgvector_warning, require_schema
 
 GOOD = SchemaFacts(revision="0002", pgvector="0.8.6", dimension=384)
 
@@ -37,6 +37,16 @@ def test_a_good_database_is_taken_without_a_warning() -> None:
 def test_another_database_is_refused_with_what_to_do(facts: SchemaFacts, said: str) -> None:
     with pytest.raises(SchemaError, match=said):
         demand(facts)
+
+
+def test_after_a_change_of_model_the_database_decides_about_the_dimension() -> None:
+    changed = SchemaFacts("0002", "0.8.6", 768, recorded_dimension=768)
+
+    demand(changed)
+
+    assert "Set EMBEDDING_DIMENSION=768" in (dimension_warning(changed, 384) or "")
+    assert dimension_warning(changed, 768) is None
+    assert dimension_warning(GOOD, 384) is None
 
 
 def test_a_pgvector_with_known_faults_gets_a_warning() -> None:
