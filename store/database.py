@@ -17,6 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from servicekit import context
 from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
 from store.errors import DatabaseUnavailableError, SchemaError, SpaceChangedError
+from store.repositories.status import PoolUse
 from store.schema import DIMENSION_QUERY, SchemaFacts
 from store.spaces import EVENTS_COLUMN
 
@@ -112,6 +113,12 @@ class Database:
             await asyncio.wait_for(pool.close(), timeout=5)
         except (TimeoutError, *_GONE):
             pool.terminate()
+
+    def pool_use(self) -> PoolUse:
+        """How the connections of the pool are used."""
+        if self._pool is None:
+            return PoolUse(open=0, idle=0, most=self._max_size)
+        return PoolUse(self._pool.get_size(), self._pool.get_idle_size(), self._max_size)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

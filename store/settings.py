@@ -19,7 +19,9 @@ class StoreSettings(ServiceSettings):
         description="postgresql://user:password@host:port/name; ?sslmode= and ?host=/socket/dir are understood"
     )
     database_pool_min_size: int = Field(2, ge=1, le=1000, description="Connections kept open")
-    database_pool_max_size: int = Field(10, ge=1, le=1000, description="Most connections of one process")
+    database_pool_max_size: int = Field(
+        10, ge=2, le=1000, description="Most connections of one process; one of them is the backfill's while it works"
+    )
     database_start_timeout_seconds: float = Field(
         30, ge=0, le=3600, description="How long a starting store waits for its database"
     )
@@ -51,6 +53,9 @@ class StoreSettings(ServiceSettings):
     embedding_auto_generate: bool = Field(True, description="Embed events when they are written")
     embedding_fail_strategy: FailStrategy = Field(
         FailStrategy.SOFT, description="Embedder down: soft stores the event and embeds it later, hard refuses it"
+    )
+    embedding_max_attempts: int = Field(
+        5, ge=1, le=100, description="Tries of a text that makes the embedder fail, before its event is FAILED"
     )
     backfill_interval_seconds: float = Field(
         5, gt=0, le=3600, description="Time between looks for events that wait for their embedding"

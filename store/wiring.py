@@ -1,25 +1,44 @@
 """Which parts make a store."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
+
+from servicekit.channels import open_channel
+from store import migrate, schema
 from store.database import Database
+from store.embedder_client import GrpcEmbedder
 from store.repositories.events import EventRepository
-from store.repositories.memory import MemoryData, MemoryEvents, MemoryOutbox, MemorySearch, MemorySpaces
+from store.repositories.memory import MemoryData, MemoryEvents, MemorySpaces
+from store.repositories.memory_outbox import MemoryOutbox
+from store.repositories.memory_search import MemorySearch
 from store.repositories.outbox import Outbox
 from store.repositories.postgres.events import PostgresEvents
 from store.repositories.postgres.outbox import PostgresOutbox
 from store.repositories.postgres.search import PostgresSearch
 from store.repositories.postgres.spaces import PostgresSpaces
+from store.repositories.postgres.status import PostgresStatus
 from store.repositories.search import SearchRepository
 from store.repositories.spaces import SpaceRepository
-from store.servicers.event_servicer import EventServicer
+from store.servicers.event_servicer import EventServicer, EventUseCases
+from store.servicers.store_admin_servicer import StoreAdminServicer
 from store.settings import StoreSettings
+from store.use_cases.administer import Administer
 from store.use_cases.create_events import CreateEvents
+from store.use_cases.delete_event import DeleteEvent
+from store.use_cases.embed_events import EmbedEvents
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.get_event import GetEvent
+from store.use_cases.import_events import ImportEvents
 from store.use_cases.list_events import ListEvents
 from store.use_cases.search_events import SearchEvents
+from store.use_cases.update_event import UpdateEvent
+from trimem.embedding.v1 import embedding_pb2
+
+_EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +66,55 @@ class Repositories:
 
 def event_servicer(settings: StoreSettings, repositories: Repositories, embedding: TextEmbedding) -> EventServicer:
     """The use cases of EventService, wired."""
-    return EventServicer(
-        CreateEvents(
-            repositories.events,
-            embedding if settings.embedding_auto_generate else None,
-            settings.embedding_fail_strategy,
-        ),
-        GetEvent(repositories.events),
-        ListEvents(repositories.events),
-        SearchEvents(repositories.search, embedding, settings.embedding_dimension),
+    embed = EmbedEvents(
+        embedding,
+        repositories.spaces,
+        settings.embedding_fail_strategy,
+        automatic=settings.embedding_auto_generate,
     )
+    create = CreateEvents(repositories.events, embed)
+    return EventServicer(
+        EventUseCases(
+            create=create,
+            importing=ImportEvents(create),
+            update=UpdateEvent(repositories.events, embed),
+            delete=DeleteEvent(repositories.events),
+            get=GetEvent(repositories.events),
+            listing=ListEvents(repositories.events),
+            search=SearchEvents(repositories.search, embedding, settings.embedding_dimension),
+        )
+    )
+
+
+def admin_servicer(database: Database, repositories: Repositories) -> StoreAdminServicer:
+    """The use case of StoreAdminService, wired."""
+    return StoreAdminServicer(Administer(PostgresStatus(database), repositories.outbox))
+
+
+def new_database(settings: StoreSettings) -> Database:
+    """The database of the settings, not opened."""
+    return Database(
+        settings.database_url.get_secret_value(),
+        min_size=settings.database_pool_min_size,
+        max_size=settings.database_pool_max_size,
+        acquire_timeout=settings.database_acquire_timeout_seconds,
+    )
+
+
+async def open_database(database: Database, settings: StoreSettings) -> None:
+    """Wait for the database, see that it is what this version needs, and connect."""
+    facts = await database.facts(wait=settings.database_start_timeout_seconds)
+    schema.require_schema(facts, head=migrate.head(), dimension=settings.embedding_dimension)
+    for warning in (schema.pgvector_warning(facts), schema.dimension_warning(facts, settings.embedding_dimension)):
+        if warning:
+            structlog.get_logger("store").warning("schema", problem=warning)
+    await database.open()
+
+
+@contextlib.asynccontextmanager
+async def open_embedding(settings: StoreSettings) -> AsyncIterator[TextEmbedding]:
+    """The embedder of the settings. Connects on the first call."""
+    async with open_channel(
+        settings.embedder_target, [_EMBEDDING_SERVICE], max_message_bytes=settings.grpc_max_message_bytes
+    ) as channel:
+        yield TextEmbedding(GrpcEmbedder(channel, settings.embedder_timeout_seconds), settings.embedding_dimension)

@@ -3,43 +3,93 @@
 import asyncio
 import random
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
+from uuid import uuid4
 
 import structlog
 
-from servicekit.errors import FailedPreconditionError, TrimemError
-from store.errors import TextsRefusedError
-from store.events import EmbeddingState
-from store.repositories.outbox import Outbox, Settled
-from store.use_cases.embedding import CALL_TEXTS, PASSING, TextEmbedding
+from servicekit import context
+from servicekit.errors import DeadlineExceededError, FailedPreconditionError, TrimemError
+from store.errors import EmbedderFailedError, TextsRefusedError
+from store.events import EmbeddingSpace, EmbeddingState
+from store.repositories.outbox import ClaimedEvent, Outbox, Settled
+from store.use_cases.embedding import CALL_TEXTS, PASSING, Embedded, TextEmbedding
 from store.use_cases.event_text import text_to_embed
+
+#: Seconds that a batch may be with the embedder: its events are held as long.
+_CALL_SECONDS = 30.0
 
 #: Seconds: longest pause while the embedder or the database is down, and between two log lines of the same trouble.
 _LONGEST_PAUSE = 60.0
+
+#: Seconds until a text that failed is tried again; twice as long each time.
+_FIRST_RETRY = 30.0
+_LONGEST_RETRY = 3600.0
+
+#: How many more texts the next call takes after a good one.
+_GROWTH = 8
+
+#: Characters of a reason that are kept with the event.
+_LONGEST_ERROR = 500
+
+
+class BatchOutcome(StrEnum):
+    """What became of a batch."""
+
+    #: Every event was settled, or put off because of its own text.
+    DONE = "done"
+    #: It failed, and a smaller one comes next, at once.
+    HALVED = "halved"
+    #: The embedder or the database is down, busy or slow.
+    WAITING = "waiting"
+    #: Somebody must do something first: another model, another schema.
+    REFUSED = "refused"
+    #: A fault of ours.
+    ERROR = "error"
 
 
 class Observer(Protocol):
     """Hears of the work done."""
 
-    def pending(self, count: int) -> None:
-        """So many events wait."""
+    def batch(self, outcome: BatchOutcome) -> None:
+        """What became of a batch."""
 
     def settled(self, state: EmbeddingState) -> None:
         """One event does not wait any more."""
 
+    def attempt_failed(self) -> None:
+        """A text was tried in vain, by its own fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    settled: list[Settled]
+    space: EmbeddingSpace | None
+    #: What stood in the way of the events that are not settled.
+    trouble: TrimemError | None
+
 
 class Backfill:
-    """Looks for pending events, oldest first, and embeds them batch by batch.
+    """Claims pending events, oldest first, and embeds them batch by batch.
 
-    Several stores may do so at once: the one that comes second finds the event settled and leaves it.
+    Several stores may do so at once, each with events of its own. A batch that fails makes the next one half as large,
+    until a text that is to blame is alone in its call. Whether it is to blame shows when the embedder embeds another
+    one: only then an attempt is counted. An embedder that is down costs no event an attempt.
     """
 
-    def __init__(self, outbox: Outbox, embedding: TextEmbedding, observer: Observer, interval: float) -> None:
+    def __init__(
+        self, outbox: Outbox, embedding: TextEmbedding, observer: Observer, *, interval: float, max_attempts: int
+    ) -> None:
         """`interval` in seconds is the pause when there is nothing to do."""
         self._outbox = outbox
         self._embedding = embedding
         self._observer = observer
         self._interval = interval
+        self._max_attempts = max_attempts
+        self._size = CALL_TEXTS
         self._next_complaint = 0.0
         self._log = structlog.get_logger("backfill")
 
@@ -47,54 +97,134 @@ class Backfill:
         """Work until cancelled. Trouble makes the pauses longer, and never ends it."""
         pause = self._interval
         while True:
-            try:
-                settled = await self.run_once()
-                self._observer.pending(await self._outbox.count_pending())
-            except PASSING as error:
-                pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
-                self._complain(error)
-            except FailedPreconditionError as error:  # somebody must do something first
-                pause = max(_LONGEST_PAUSE, self._interval)
-                self._complain(error)
-            except Exception:
-                pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
-                self._log.exception("unexpected")
-            else:
+            outcome = await self._turn()
+            if outcome is not None:
+                self._observer.batch(outcome)
+            if outcome in (None, BatchOutcome.DONE, BatchOutcome.HALVED):
                 pause = self._interval
-                if settled == CALL_TEXTS:  # there are more
-                    continue
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            else:
+                pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
+            if outcome not in (BatchOutcome.DONE, BatchOutcome.HALVED):
+                await asyncio.sleep(pause * _jitter())
 
     async def run_once(self) -> int:
-        """Settle one batch of events and return how many. Raises what stands in the way of all of them."""
-        pending = await self._outbox.pending(CALL_TEXTS)
-        if not pending:
+        """Settle one batch of events, or put them off, and return how many. Raises what stands in the way of others."""
+        batch = await self._embedding.in_recorded_space(self._batch)
+        if batch is None:
             return 0
-        texts = {place: text for place, one in enumerate(pending) if (text := text_to_embed(one.content)) is not None}
-        embedded = await self._embedding.documents(list(texts.values()))
+        self._tell(batch.settled)
+        if batch.trouble is not None:
+            self._size = max(1, self._size // 2)
+            raise batch.trouble
+        self._size = min(CALL_TEXTS, self._size + _GROWTH)
+        return len(batch.settled)
+
+    async def _batch(self) -> _Batch | None:
+        """Claim and settle; None when there is nothing to claim."""
+        async with self._outbox.claim(self._size) as claim:
+            if not claim.events:
+                return None
+            batch = await self._embed(claim.events)
+            if batch.settled:
+                await claim.settle(batch.settled, batch.space)
+        return batch
+
+    async def _turn(self) -> BatchOutcome | None:
+        """What became of a batch; None when there was nothing to do."""
+        size = self._size
+        try:
+            if await self._outbox.is_paused() or not await self.run_once():
+                return None
+        except PASSING as error:
+            if self._size < size and isinstance(error, EmbedderFailedError | DeadlineExceededError):
+                return BatchOutcome.HALVED
+            self._complain(error)
+            return BatchOutcome.WAITING
+        except FailedPreconditionError as error:
+            self._complain(error)
+            return BatchOutcome.REFUSED
+        except Exception:
+            self._log.exception("unexpected")
+            return BatchOutcome.ERROR
+        return BatchOutcome.DONE
+
+    async def _embed(self, events: Sequence[ClaimedEvent]) -> _Batch:
+        texts = {one.place: text for one in events if (text := text_to_embed(one.content)) is not None}
+        embedded = await self._documents(list(texts.values()))
         outcomes = dict(zip(texts, embedded.outcomes, strict=True))
         settled: list[Settled] = []
         trouble: TrimemError | None = None
-        for place, one in enumerate(pending):
-            outcome = outcomes.get(place)
-            if outcome is None:
-                settled.append(Settled(one, EmbeddingState.SKIPPED))
-            elif isinstance(outcome, TextsRefusedError):
-                settled.append(Settled(one, EmbeddingState.FAILED))
-            elif isinstance(outcome, TrimemError):
-                trouble = outcome
-            else:
-                settled.append(Settled(one, EmbeddingState.EMBEDDED, outcome))
-        if settled:
-            await self._outbox.settle(settled, embedded.space)
-        for done in settled:
-            self._observer.settled(done.state)
-        if trouble is not None:
-            raise trouble
-        return len(settled)
+        for one in events:
+            match outcomes.get(one.place):
+                case None:
+                    settled.append(Settled(one, EmbeddingState.SKIPPED, attempts=one.attempts))
+                case TextsRefusedError() as error:
+                    reason = f"the embedder refuses the text: {error.violations[0].description}"
+                    settled.append(self._parked(one, reason))
+                case TrimemError() as error:
+                    trouble = error
+                case vector:
+                    settled.append(Settled(one, EmbeddingState.EMBEDDED, vector, one.attempts))
+        if trouble is not None and len(texts) == 1:
+            alone = next(one for one in events if one.place in texts)
+            if await self._embeds_others():
+                settled.append(self._failed(alone, trouble.message))
+                trouble = None
+            elif isinstance(trouble, DeadlineExceededError):
+                # It may be the text that keeps the embedder busy, so others go first; it may as well be the embedder.
+                settled.append(
+                    Settled(alone, EmbeddingState.PENDING, None, alone.attempts, trouble.message, _retry_after(0))
+                )
+        return _Batch(settled, embedded.space, trouble)
+
+    async def _embeds_others(self) -> bool:
+        """Whether the embedder embeds a text of which we know no harm, and that it cannot have in its cache."""
+        [outcome] = (await self._documents([f"Are you there? {uuid4()}"])).outcomes
+        return not isinstance(outcome, TrimemError)
+
+    async def _documents(self, texts: Sequence[str]) -> Embedded:
+        token = context.deadline.set(time.monotonic() + _CALL_SECONDS)
+        try:
+            return await self._embedding.documents(texts)
+        finally:
+            context.deadline.reset(token)
+
+    def _failed(self, event: ClaimedEvent, reason: str) -> Settled:
+        """Tried in vain: later again, or never."""
+        attempts = event.attempts + 1
+        if attempts >= self._max_attempts:
+            return self._parked(event, reason)
+        return Settled(event, EmbeddingState.PENDING, None, attempts, _kept(reason), _retry_after(event.attempts))
+
+    def _parked(self, event: ClaimedEvent, reason: str) -> Settled:
+        return Settled(event, EmbeddingState.FAILED, None, event.attempts + 1, _kept(reason))
+
+    def _tell(self, settled: Sequence[Settled]) -> None:
+        for one in settled:
+            if one.attempts > one.event.attempts:
+                self._observer.attempt_failed()
+            if one.state is EmbeddingState.FAILED:
+                self._log.warning("parked", event=str(one.event.id), attempts=one.attempts, why=one.error)
+            if one.state is not EmbeddingState.PENDING:
+                self._observer.settled(one.state)
 
     def _complain(self, error: TrimemError) -> None:
         now = time.monotonic()
         if now >= self._next_complaint:
             self._next_complaint = now + _LONGEST_PAUSE
             self._log.warning("waiting", reason=error.reason, why=error.message)
+
+
+def _retry_after(attempts: int) -> float:
+    """Seconds until the next try of a text that had failed so many times before it did again."""
+    return min(_FIRST_RETRY * 2.0**attempts, _LONGEST_RETRY) * _jitter()
+
+
+def _jitter() -> float:
+    """Keeps stores that were started, or events that failed, at the same moment from coming back at the same moment."""
+    return random.uniform(0.5, 1)  # noqa: S311
+
+
+def _kept(reason: str) -> str:
+    """A reason as PostgreSQL can keep it."""
+    return reason.replace("\x00", "")[:_LONGEST_ERROR]
