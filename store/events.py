@@ -63,6 +63,14 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenVector:
+    """The vector of a text that the caller has embedded, and the fingerprint of the model that made it."""
+
+    values: Vector
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventDraft:
     """An event as a caller wants it, not yet checked."""
 
@@ -72,7 +80,7 @@ class EventDraft:
     id: str = ""
     timestamp: datetime | None = None
     request_id: str = ""
-    #: The vector of its text, when the caller has embedded it, and the fingerprint of the model that made it.
+    #: As in GivenVector; none when empty.
     vector: Vector | None = None
     vector_fingerprint: str = ""
 
@@ -112,15 +120,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """An event and the cosine between its vector and that of the query, in [-1, 1]."""
+    """An event and how well it matches; see SearchHit in event_service.proto."""
 
     event: Event
+    #: What hits are ordered by, in [0, 1].
+    score: float
+    #: Cosine in [-1, 1]; 0 when nothing was compared.
     similarity: float
-
-    @property
-    def score(self) -> float:
-        """What hits are ordered by, in [0, 1]."""
-        return min(1.0, max(0.0, (self.similarity + 1) / 2))
+    #: BM25; 0 when the event has none of the words.
+    lexical_score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-
 from store.events import (
     EmbeddingSpace,
-    EmbeddingState,
     Event,
     EventFilter,
     NewEvent,
     Position,
-    SearchHit,
     Vector,
     Words,
 )
@@ -139,25 +135,6 @@ class MemoryEvents:
 
 
 @dataclass
-class MemorySearch:
-    """See SearchRepository."""
-
-    data: MemoryData = field(default_factory=MemoryData)
-
-    async def nearest(
-        self, vector: Vector, space: EmbeddingSpace | None, matching: EventFilter, limit: int
-    ) -> list[SearchHit]:
-        """See SearchRepository."""
-        require_same_space(self.data.recorded, space, has_unrecorded_vectors=bool(self.data.vectors))
-        hits = [
-            SearchHit(one, _cosine(vector, self.data.vectors[one.id]))
-            for one in self.data.matching(matching)
-            if one.embedding_state is EmbeddingState.EMBEDDED
-        ]
-        return sorted(hits, key=lambda hit: (-hit.similarity, hit.event.id))[:limit]
-
-
-@dataclass
 class MemorySpaces:
     """See SpaceRepository."""
 
@@ -190,8 +167,3 @@ def contains(whole: Any, part: Any) -> bool:
         return isinstance(whole, list) and all(any(contains(one, wanted) for one in whole) for wanted in part)
     # In Python True == 1; in JSON they differ.
     return isinstance(whole, bool) == isinstance(part, bool) and bool(whole == part)
-
-
-def _cosine(one: Vector, other: Vector) -> float:
-    wide, wide_other = one.astype(np.float64), other.astype(np.float64)
-    return float(np.dot(wide, wide_other) / (np.linalg.norm(wide) * np.linalg.norm(wide_other)))

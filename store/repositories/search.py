@@ -1,19 +1,74 @@
 """What a search asks of the place where events are kept."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
-from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
+from store.events import EmbeddingSpace, Event, EventFilter, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Recency:
+    """How much age counts: half after `half_life` seconds before `now`."""
+
+    now: datetime
+    half_life: float
+
+    def halvings(self, timestamp: datetime) -> float:
+        """How often a score is halved. What lies ahead is as good as new."""
+        return max(0.0, (self.now - timestamp).total_seconds()) / self.half_life
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look for: by words, by a vector, or by both."""
+
+    #: Distinct terms, as in `Words`.
+    terms: Sequence[int] = ()
+    vector: Vector | None = None
+    #: None for a vector that did not come from the embedder.
+    space: EmbeddingSpace | None = None
+    recency: Recency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An event that may be a hit, and how it compares with the whole question."""
+
+    id: UUID
+    timestamp: datetime
+    #: Cosine in [-1, 1]; None when the event has no vector, or the question has none.
+    similarity: float | None
+    #: BM25; 0 when the event has none of the words.
+    lexical_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a search has to choose from."""
+
+    #: Those nearest by vector and those best by words, each compared in both ways, in no order.
+    found: list[Candidate]
+    #: The BM25 score that no event can exceed; 0 when no event has any of the words.
+    best_lexical_score: float = 0.0
+    #: The BM25 score that events which were not looked at may reach; 0 when all were looked at.
+    unseen_lexical_score: float = 0.0
+    #: The similarity that embedded events which are not among those found cannot exceed; -1 when there are none.
+    unseen_similarity: float = -1.0
 
 
 class SearchRepository(Protocol):
     """Finds events. Raises as EventRepository does."""
 
-    async def nearest(
-        self, vector: Vector, space: EmbeddingSpace | None, matching: EventFilter, limit: int
-    ) -> list[SearchHit]:
-        """The embedded events nearest to a vector by cosine, nearest first; at most `limit`.
+    async def candidates(self, question: Question, matching: EventFilter, limit: int) -> Candidates:
+        """The `limit` embedded events nearest by cosine, and the `limit` events best by BM25 after recency.
 
-        A filter never hides events: fewer than `limit` hits means that there are no more. `space` is None for a
-        vector that did not come from the embedder.
+        A filter never hides events: fewer than `limit` nearest means that there are no more.
         """
+        ...
+
+    async def events(self, ids: Sequence[UUID], matching: EventFilter) -> dict[UUID, Event]:
+        """Those of the events that are still there and within the filter."""
         ...

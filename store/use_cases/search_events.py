@@ -1,105 +1,189 @@
-"""Finding events by meaning."""
+"""Finding events by meaning and by words."""
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-import numpy as np
-
-from servicekit.errors import InvalidArgumentError, UnimplementedError
+from servicekit.errors import InvalidArgumentError
 from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
-from store.repositories.search import SearchRepository
-from store.use_cases.embedding import TextEmbedding
-from store.use_cases.event_rules import accept_filter, accept_page_size, require_plain_text
+from store.repositories.search import Question, Recency, SearchRepository
+from store.use_cases import search_tokens
+from store.use_cases.embedding import PASSING, TextEmbedding
+from store.use_cases.event_rules import accept_filter, accept_page_size, accept_vector, require_plain_text
+from store.use_cases.fusion import Scored, SearchMode, rank
 from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
+from store.use_cases.search_tokens import MOST_HITS, Found
+from store.use_cases.words import words_of
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
 MAX_QUERY_BYTES = 16 * 1024
 
+#: Words of a query that count: the first ones. A question has a dozen.
+MAX_QUERY_WORDS = 64
+
+#: Candidates of each kind when age counts: a new event may come from far behind.
+_AGED_CANDIDATES = 1000
+
 #: The similarity of equal vectors comes out as 1 up to float32 rounding; a limit of exactly 1 should find them.
 _ROUNDING = 1e-6
 
-
-class SearchMode(StrEnum):
-    """What a search compares."""
-
-    HYBRID = "HYBRID"
-    VECTOR = "VECTOR"
-    LEXICAL = "LEXICAL"
+#: Events read at once for a page: large ones may fill it before all are read.
+_READ_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class EventSearch:
-    """What to look for: either `query` or `vector`."""
+    """What to look for, as a caller wants it; not yet checked."""
 
     query: str = ""
     vector: Vector | None = None
-    mode: SearchMode = SearchMode.HYBRID
+    #: None: HYBRID, or VECTOR when there is nothing but a vector.
+    mode: SearchMode | None = None
     matching: EventFilter = field(default_factory=EventFilter)
     min_similarity: float | None = None
+    #: Seconds.
+    recency_half_life: float | None = None
     page_size: int = 0
+    page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of hits; see SearchEventsResponse."""
+
+    hits: list[SearchHit]
+    mode: SearchMode
+    complete: bool
+    degraded: bool
+    next_page_token: str
 
 
 class SearchEvents:
-    """Compares the vector of the query with those of the events."""
+    """Finds up to MOST_HITS events at once and shows them page by page."""
 
     def __init__(self, events: SearchRepository, embedding: TextEmbedding, dimension: int) -> None:
         self._events = events
         self._embedding = embedding
         self._dimension = dimension
 
-    async def run(self, search: EventSearch) -> list[SearchHit]:
-        """Hits, best first. Raises InvalidArgumentError, UnimplementedError, and what TextEmbedding.query raises."""
-        if search.mode is SearchMode.LEXICAL:
-            raise UnimplementedError("this version searches by meaning only: use mode VECTOR or HYBRID")
-        limit = accept_page_size(search.page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
+    async def run(self, search: EventSearch) -> SearchPage:
+        """Hits, best first. Raises InvalidArgumentError, and what TextEmbedding.query raises."""
+        size = accept_page_size(search.page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
+        search = self._accept(search)
+        sealed = _seal(search)
+        if search.page_token:
+            found = search_tokens.decode(search.page_token, sealed)
+        else:
+            found = await self._find(search)
+        return await self._page(search, found, size, sealed)
+
+    async def _find(self, search: EventSearch) -> Found:
+        mode, vector, space, degraded = await self._meaning(search)
+        half_life = search.recency_half_life
+        question = Question(
+            terms=() if mode is SearchMode.VECTOR else words_of(search.query, MAX_QUERY_WORDS).terms,
+            vector=vector,
+            space=space,
+            recency=None if half_life is None else Recency(datetime.now(UTC), half_life),
+        )
+        limit = MOST_HITS if question.recency is None else _AGED_CANDIDATES
+        candidates = await self._events.candidates(question, search.matching, limit)
+        least = None if search.min_similarity is None else search.min_similarity - _ROUNDING
+        ranking = rank(candidates, mode, recency=question.recency, least=least)
+        return Found(ranking.hits[:MOST_HITS], ranking.unseen, degraded)
+
+    async def _meaning(self, search: EventSearch) -> tuple[SearchMode, Vector | None, EmbeddingSpace | None, bool]:
+        """What is compared in fact, with which vector, and whether that is less than was asked for."""
+        mode = _mode(search)
+        if mode is SearchMode.LEXICAL or search.vector is not None:
+            return mode, search.vector, None, False
+        try:
+            vector, space = await self._embedding.query(search.query)
+        except PASSING:
+            # Without a vector nobody knows which events are similar enough.
+            if mode is SearchMode.VECTOR or search.min_similarity is not None:
+                raise
+            return SearchMode.LEXICAL, None, None, True
+        return mode, vector, space, False
+
+    async def _page(self, search: EventSearch, found: Found, size: int, sealed: bytes) -> SearchPage:
+        hits, passed = await self._read(found.hits, search.matching, size)
+        rest = replace(found, hits=found.hits[passed:])
+        # What was not looked at would have a place on a page with room, and on any page if it may score more.
+        worst = hits[-1].score if hits and (rest.hits or len(hits) == size) else 0.0
+        return SearchPage(
+            hits,
+            SearchMode.LEXICAL if found.degraded else _mode(search),
+            complete=found.unseen <= worst,
+            degraded=found.degraded,
+            next_page_token=search_tokens.encode(rest, sealed),
+        )
+
+    async def _read(self, hits: Sequence[Scored], matching: EventFilter, size: int) -> tuple[list[SearchHit], int]:
+        """The first hits whose events are still there, as many as an answer can carry; and how many were gone through.
+
+        The first of them always.
+        """
+        page: list[SearchHit] = []
+        passed, room = 0, PAGE_BYTES
+        while passed < len(hits) and len(page) < size:
+            some = hits[passed : passed + min(_READ_AT_ONCE, size - len(page))]
+            events = await self._events.events([one.id for one in some], matching)
+            for one in some:
+                if (event := events.get(one.id)) is not None:
+                    room -= event_bytes(event)
+                    if page and room < 0:
+                        return page, passed
+                    page.append(SearchHit(event, one.score, one.similarity, one.lexical_score))
+                passed += 1
+        return page, passed
+
+    def _accept(self, search: EventSearch) -> EventSearch:
+        """The search itself, its vector of length 1. Raises InvalidArgumentError."""
         accept_filter(search.matching)
-        least = _accept_similarity(search.min_similarity)
-        vector, space = await self._vector(search)
-        hits = await self._events.nearest(vector, space, search.matching, limit)
-        return list(_that_fit(hit for hit in hits if hit.similarity >= least - _ROUNDING))
-
-    async def _vector(self, search: EventSearch) -> tuple[Vector, EmbeddingSpace | None]:
-        if search.vector is not None:
-            if search.query:
-                raise InvalidArgumentError("vector", "must not be given together with query")
-            return self._accept_vector(search.vector), None
-        if not search.query.strip():
-            raise InvalidArgumentError("query", "must not be empty, unless a vector is given")
-        size = len(search.query.encode())
-        if size > MAX_QUERY_BYTES:
-            raise InvalidArgumentError("query", f"must be at most {MAX_QUERY_BYTES} bytes, and has {size}")
-        require_plain_text("query", search.query)
-        return await self._embedding.query(search.query)
-
-    def _accept_vector(self, vector: Vector) -> Vector:
-        """The vector with length 1: the database computes in float32, where squares of large numbers are infinite."""
-        if len(vector) != self._dimension:
-            raise InvalidArgumentError("vector", f"must have {self._dimension} values, and has {len(vector)}")
-        if not np.isfinite(vector).all():
-            raise InvalidArgumentError("vector", "must consist of finite numbers")
-        wide = vector.astype(np.float64)
-        norm = np.linalg.norm(wide)
-        if norm == 0:
-            raise InvalidArgumentError("vector", "must not be zero")
-        return (wide / norm).astype(np.float32)
+        mode = _mode(search)
+        if search.vector is None or mode is not SearchMode.VECTOR:
+            _require_query(search.query)
+        if search.vector is not None and mode is SearchMode.LEXICAL:
+            raise InvalidArgumentError("vector", "must not be given with mode LEXICAL")
+        if search.min_similarity is not None:
+            if mode is SearchMode.LEXICAL:
+                raise InvalidArgumentError("min_similarity", "must not be given with mode LEXICAL")
+            if not -1 <= search.min_similarity <= 1:  # false for NaN too
+                raise InvalidArgumentError("min_similarity", "must be in [-1, 1]")
+        if search.recency_half_life is not None and search.recency_half_life <= 0:
+            raise InvalidArgumentError("recency_half_life", "must be positive")
+        if search.vector is None:
+            return search
+        return replace(search, vector=accept_vector("vector", search.vector, self._dimension))
 
 
-def _that_fit(hits: Iterable[SearchHit]) -> Iterator[SearchHit]:
-    """The first hits that an answer can carry; the best one always."""
-    room = PAGE_BYTES
-    for place, hit in enumerate(hits):
-        room -= event_bytes(hit.event)
-        if place and room < 0:
-            return
-        yield hit
+def _mode(search: EventSearch) -> SearchMode:
+    if search.mode is not None:
+        return search.mode
+    return SearchMode.VECTOR if search.vector is not None and not search.query else SearchMode.HYBRID
 
 
-def _accept_similarity(value: float | None) -> float:
-    if value is None:
-        return -math.inf
-    if not -1 <= value <= 1:  # false for NaN too
-        raise InvalidArgumentError("min_similarity", "must be in [-1, 1]")
-    return value
+def _require_query(query: str) -> None:
+    if not query.strip():
+        raise InvalidArgumentError("query", "must not be empty, unless a vector is given and mode is VECTOR")
+    size = len(query.encode())
+    if size > MAX_QUERY_BYTES:
+        raise InvalidArgumentError("query", f"must be at most {MAX_QUERY_BYTES} bytes, and has {size}")
+    require_plain_text("query", query)
+
+
+def _seal(search: EventSearch) -> bytes:
+    """Of all that must be the same on every page."""
+    described = [
+        search.query,
+        _mode(search),
+        search.matching.metadata,
+        *(str(at and at.astimezone(UTC)) for at in (search.matching.start_time, search.matching.end_time)),
+        search.min_similarity,
+        search.recency_half_life,
+    ]
+    vector = b"" if search.vector is None else search.vector.tobytes()
+    return search_tokens.seal(json.dumps(described, sort_keys=True).encode(), vector)

@@ -2,19 +2,69 @@
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+
+import Stemmer
 
 from store.events import Words
 
-_WORD = re.compile(r"\w+")
+#: Characters of one word; what comes behind them (a key, a picture as text) tells no two texts apart.
+LONGEST_WORD = 64
+
+#: Words that are remembered with their terms: most words of a language, in a few MB.
+_REMEMBERED = 1 << 16
+
+# Han, kana, Hangul, Bopomofo; Thai, Lao, Burmese, Khmer: written without spaces, or with spaces between phrases.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u318f\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 
 
-def words_of(text: str) -> Words:
-    """The words of a text, of a stored one as of a query."""
-    counted = Counter(_term(word) for word in _WORD.findall(text.casefold()))
-    terms = sorted(counted)
+def _marks() -> str:
+    """Combining marks, which belong to the letter before them and which `\\w` leaves out, as a character class."""
+    found = [code for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc")]
+    return "".join(re.escape(chr(code)) for code in found)
+
+
+# An underscore joins words; an apostrophe inside of a word belongs to it. Alternatives begin with different characters,
+# so that no text makes the search go back and forth.
+_WORD = re.compile(
+    rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![_{_UNSPACED}])[\w{_marks()}])+(?:['\u2019](?:(?![_{_UNSPACED}])[\w])+)*"
+)
+
+# Without a memory of its own, which would not be safe to share between threads.
+_STEMMER = Stemmer.Stemmer("english", 0)
+
+
+def words_of(text: str, most: int | None = None) -> Words:
+    """The words of a text, of a stored one as of a query: without case, stemmed as English.
+
+    Text of scripts without spaces counts as its pairs of neighbouring characters. `most` takes the first distinct
+    words only.
+    """
+    counted = Counter(_terms(text))
+    terms = sorted(islice(counted, most))
     return Words(tuple(terms), tuple(counted[term] for term in terms))
 
 
+def _terms(text: str) -> Iterator[int]:
+    for found in _WORD.finditer(text):
+        run = found[0]
+        if found["unspaced"] is None:
+            yield _term(run[:LONGEST_WORD])
+        else:
+            for start in range(max(1, len(run) - 1)):
+                yield _term(run[start : start + 2])
+
+
+@lru_cache(_REMEMBERED)
 def _term(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), signed=True)
+    """A word as a number. Normalised word by word: over a whole text that takes its square in the worst case."""
+    folded = word.lower() if word.isascii() else unicodedata.normalize("NFKC", word).casefold().replace("\u2019", "'")
+    stem = _STEMMER.stemWord(folded)
+    return int.from_bytes(hashlib.blake2b(stem.encode("utf-8", "replace"), digest_size=8).digest(), signed=True)

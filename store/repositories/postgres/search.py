@@ -1,19 +1,47 @@
-"""Search in PostgreSQL."""
+"""Search in PostgreSQL: by vector, by words, and both."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias
+from uuid import UUID
 
 from servicekit import context
 from servicekit.errors import DeadlineExceededError
-from store.database import Database
-from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
-from store.repositories.postgres.rows import conditions, event_of, has_unrecorded_vectors, space_of
+from store.bm25 import Weights
+from store.database import Connection, Database
+from store.events import Event, EventFilter, Vector
+from store.repositories.postgres.lexical_search import best_by_words, both_scores, weigh
+from store.repositories.postgres.rows import (
+    EVENT_COLUMNS,
+    Row,
+    conditions,
+    event_of,
+    has_unrecorded_vectors,
+    space_of,
+)
+from store.repositories.search import Candidate, Candidates, Question
 from store.spaces import EVENTS_COLUMN, require_same_space
 
-# The inner query is the shape that the HNSW index serves: ORDER BY the distance itself, LIMIT, nothing else. A zero
-# vector, which an adopted table may hold, has no direction: its distance is NaN.
-SEARCH = """
-    SELECT *, 1 - distance AS similarity
+# Several statements in one round trip. The lock is the one that every query takes: from here to the end of the
+# transaction nobody can swap columns under us, and the space that is read after it is that of the vectors we compare.
+BEGIN_SEARCH = """
+    LOCK TABLE ONLY events IN ACCESS SHARE MODE;
+    SET LOCAL statement_timeout = {timeout};
+    SET LOCAL hnsw.ef_search = 100;
+    SET LOCAL hnsw.iterative_scan = 'strict_order'
+"""
+
+SPACE = "SELECT model_name, revision, dimension, fingerprint FROM embedding_spaces WHERE column_name = $1"
+
+HAS_VECTORS = "SELECT EXISTS (SELECT FROM events WHERE embedding IS NOT NULL) AS has_unrecorded_vectors"
+
+# The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
+# nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN.
+NEAREST = """
+    SELECT id, timestamp, distance
     FROM (
-        SELECT id, timestamp, content, metadata, embedding_state, create_time, update_time,
-               embedding <=> $1 AS distance
+        SELECT id, timestamp, embedding <=> $1 AS distance
         FROM events
         WHERE embedding_state = 'EMBEDDED'
           AND ($2::jsonb IS NULL OR metadata @> $2)
@@ -26,20 +54,23 @@ SEARCH = """
     ORDER BY distance, id
 """
 
-# One round trip for all that a search has to set and to know first. It names `events`, so that from here to the end
-# of the transaction nobody can swap its columns under us.
-BEGIN_SEARCH = """
-    SELECT set_config('hnsw.ef_search', $1, true),
-           set_config('hnsw.iterative_scan', 'strict_order', true),
-           set_config('statement_timeout', $2, true),
-           s.model_name, s.revision, s.dimension, s.fingerprint,
-           s.column_name IS NULL AND EXISTS (SELECT FROM events WHERE embedding IS NOT NULL) AS has_unrecorded_vectors
-    FROM (VALUES ($3::text)) AS wanted (column_name)
-    LEFT JOIN embedding_spaces s USING (column_name)
+# Exact search: HNSW and btree scans off; bitmap scans of the metadata and time indexes stay.
+EXACT = "SET LOCAL enable_indexscan = off"
+ANY_PLAN = "RESET enable_indexscan"
+
+# The keys know the timestamp, and it the partition. The filter once more: an event may have changed meanwhile.
+EVENTS = f"""
+    SELECT {EVENT_COLUMNS}
+    FROM events
+    JOIN (SELECT event_id, timestamp AS at FROM event_keys WHERE event_id = ANY($1::uuid[])) AS k
+      ON k.event_id = id AND k.at = timestamp
+    WHERE ($2::jsonb IS NULL OR metadata @> $2)
+      AND ($3::timestamptz IS NULL OR timestamp >= $3)
+      AND ($4::timestamptz IS NULL OR timestamp < $4)
 """
 
-# Exact search: HNSW and btree scans off; bitmap scans of the metadata and time indexes stay.
-WITHOUT_INDEX_SCAN = "SELECT set_config('enable_indexscan', 'off', true)"
+
+_Found: TypeAlias = dict[UUID, Candidate]
 
 
 class PostgresSearch:
@@ -48,33 +79,77 @@ class PostgresSearch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def nearest(
-        self, vector: Vector, space: EmbeddingSpace | None, matching: EventFilter, limit: int
-    ) -> list[SearchHit]:
-        """See SearchRepository.
-
-        The index comes first. It looks at a bounded number of rows, so that a filter may leave it with less than was
-        asked for; then all rows of the filter are compared.
-        """
+    async def candidates(self, question: Question, matching: EventFilter, limit: int) -> Candidates:
+        """See SearchRepository."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(BEGIN_SEARCH, str(max(100, 2 * limit)), _statement_timeout(), EVENTS_COLUMN)
-            stored = space_of(row)
-            require_same_space(stored, space, has_unrecorded_vectors=has_unrecorded_vectors(row))
-            if stored is None:
-                return []
-            arguments = (vector, *conditions(matching), limit)
-            rows = await connection.fetch(SEARCH, *arguments)
-            if len(rows) < limit:
-                await connection.execute(WITHOUT_INDEX_SCAN)
-                rows = await connection.fetch(SEARCH, *arguments)
-        return [SearchHit(event_of(row), min(1.0, max(-1.0, row["similarity"]))) for row in rows]
+            await connection.execute(BEGIN_SEARCH.format(timeout=_milliseconds_left()))
+            weighed = await weigh(connection, question.terms)
+            by_words = await best_by_words(connection, weighed, matching, question.recency, limit)
+            found = {row["id"]: Candidate(row["id"], row["timestamp"], None, row["score"]) for row in by_words.rows}
+            unseen = -1.0
+            if question.vector is not None:
+                rows = await _nearest(connection, question, question.vector, matching, limit)
+                near = {
+                    row["id"]: Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), 0.0) for row in rows
+                }
+                if len(rows) == limit:
+                    unseen = _similarity(rows[-1]["distance"]) or unseen
+                found = await _compared(connection, near, found, question.vector, weighed)
+        return Candidates(list(found.values()), weighed.most, by_words.unseen, unseen)
+
+    async def events(self, ids: Sequence[UUID], matching: EventFilter) -> dict[UUID, Event]:
+        """See SearchRepository."""
+        if not ids:
+            return {}
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(EVENTS, ids, *conditions(matching))
+        return {row["id"]: event_of(row) for row in rows}
 
 
-def _statement_timeout() -> str:
-    """Milliseconds that the caller's deadline leaves, as PostgreSQL wants them; 0 is no limit."""
+async def _nearest(
+    connection: Connection, question: Question, vector: Vector, matching: EventFilter, limit: int
+) -> list[Row]:
+    """Rows of the nearest events.
+
+    The index comes first. It looks at a bounded number of rows of each partition, so that a filter may leave it with
+    less than was asked for; then all rows of the filter are compared.
+    """
+    stored = space_of(await connection.fetchrow(SPACE, EVENTS_COLUMN))
+    unrecorded = stored is None and has_unrecorded_vectors(await connection.fetchrow(HAS_VECTORS))
+    require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
+    if stored is None:
+        return []
+    arguments = (vector, *conditions(matching), limit)
+    rows = await connection.fetch(NEAREST, *arguments)
+    if len(rows) < limit:
+        await connection.execute(EXACT)
+        rows = await connection.fetch(NEAREST, *arguments)
+        await connection.execute(ANY_PLAN)
+    return rows
+
+
+async def _compared(connection: Connection, near: _Found, by_words: _Found, vector: Vector, weighed: Weights) -> _Found:
+    """The candidates of both arms, those of one arm compared in the other way too."""
+    if not weighed.terms:
+        return near
+    found = {
+        key: replace(near[key], lexical_score=by_words[key].lexical_score) for key in near.keys() & by_words.keys()
+    }
+    for row in await both_scores(connection, [*near.keys() ^ by_words.keys()], vector, weighed):
+        found[row["id"]] = Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), row["score"])
+    return found
+
+
+def _similarity(distance: float | None) -> float | None:
+    """The cosine, without the rounding of float32; None for what has no direction."""
+    return None if distance is None or math.isnan(distance) else min(1.0, max(-1.0, 1 - distance))
+
+
+def _milliseconds_left() -> int:
+    """What the caller's deadline leaves; 0 is no limit to PostgreSQL."""
     left = context.remaining()
     if left is None:
-        return "0"
+        return 0
     if left <= 0:
         raise DeadlineExceededError("the deadline passed before the search began")
-    return str(max(1, int(left * 1000)))
+    return max(1, int(left * 1000))

@@ -1,0 +1,137 @@
+"""Search by words in PostgreSQL: BM25 over what the index of words finds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from store.bm25 import K1, B, Weights, weights
+from store.database import Connection
+from store.events import EventFilter, Vector
+from store.repositories.postgres.rows import Row, conditions
+from store.repositories.search import Recency
+
+#: Events that are looked at for one search, more or less. Words that are in more events than that, together with rarer
+#: ones, find none by themselves; they count in the scores of what the rarer ones find.
+SCAN_BUDGET = 20_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# One statement, so that it sees a change either folded or not. Changes are read as a whole: there are few of them.
+STATISTICS = """
+    WITH changed AS (
+        SELECT word.term, sum(word.delta) AS documents
+        FROM lexical_changes AS c, unnest(c.terms, c.deltas) AS word (term, delta)
+        WHERE c.terms && $1::bigint[] AND word.term = ANY($1::bigint[])
+        GROUP BY word.term
+    ), total AS (
+        SELECT sum(documents)::bigint AS documents, sum(length)::bigint AS length
+        FROM (
+            SELECT documents, length FROM lexical_totals
+            UNION ALL SELECT documents, length FROM lexical_changes
+        ) AS parts
+    )
+    SELECT wanted.term,
+           (coalesce(known.documents, 0) + coalesce(changed.documents, 0))::bigint AS containing,
+           total.documents, total.length
+    FROM unnest($1::bigint[]) AS wanted (term)
+    CROSS JOIN total
+    LEFT JOIN lexical_terms AS known ON known.term = wanted.term
+    LEFT JOIN changed ON changed.term = wanted.term
+"""
+
+# The score of `e` for the words and their weights. Terms are sorted, and width_bucket looks them up by halving.
+_SCORE = f"""
+    SELECT coalesce(sum(
+        word.idf * {K1 + 1} * e.term_counts[place]
+        / (e.term_counts[place] + {K1} * ({1 - B} + {B} * e.term_total / {{average}}))
+    ), 0) AS score
+    FROM unnest({{terms}}::bigint[], {{idf}}::float8[]) AS word (term, idf),
+         width_bucket(word.term, e.terms) AS place
+    WHERE e.terms[place] = word.term
+"""
+
+# Joining nothing to an array unpacks one that is stored compressed, once instead of at every look.
+_UNPACKED = "terms || '{}'::bigint[] AS terms, term_counts || '{}'::integer[] AS term_counts, term_total"
+
+# Terms to find events by, filter; terms, weights, average; how many to look at; recency; how many to return.
+BY_WORDS = f"""
+    SELECT e.id, e.timestamp, scored.score, count(*) OVER () AS looked_at
+    FROM (
+        SELECT id, timestamp, {_UNPACKED}
+        FROM events
+        WHERE terms && $1::bigint[]
+          AND ($2::jsonb IS NULL OR metadata @> $2)
+          AND ($3::timestamptz IS NULL OR timestamp >= $3)
+          AND ($4::timestamptz IS NULL OR timestamp < $4)
+        LIMIT $8
+    ) AS e
+    CROSS JOIN LATERAL ({_SCORE.format(terms="$5", idf="$6", average="$7::float8")}) AS scored
+    ORDER BY ln(scored.score) - $9::float8 * greatest(0, $10::float8 - extract(epoch FROM e.timestamp)) DESC, e.id
+    LIMIT $11
+"""
+
+# Both scores of events that one arm found. The keys know the timestamp, and it the partition.
+BOTH_SCORES = f"""
+    SELECT e.id, e.timestamp, scored.score, e.distance
+    FROM (
+        SELECT e.id, e.timestamp, {_UNPACKED},
+               CASE WHEN embedding_state = 'EMBEDDED' THEN embedding <=> $2 END AS distance
+        FROM event_keys AS k JOIN events AS e ON e.id = k.event_id AND e.timestamp = k.timestamp
+        WHERE k.event_id = ANY($1::uuid[])
+        OFFSET 0
+    ) AS e
+    CROSS JOIN LATERAL ({_SCORE.format(terms="$3", idf="$4", average="$5::float8")}) AS scored
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundByWords:
+    """Rows of the best events, and the score that those which were not looked at may reach."""
+
+    rows: list[Row]
+    unseen: float
+
+
+async def weigh(connection: Connection, terms: Sequence[int]) -> Weights:
+    """What the words of a query weigh now."""
+    rows = await connection.fetch(STATISTICS, terms) if terms else []
+    if not rows:
+        return weights({}, 0, 0)
+    return weights({row["term"]: row["containing"] for row in rows}, rows[0]["documents"] or 0, rows[0]["length"] or 0)
+
+
+async def best_by_words(
+    connection: Connection, weighed: Weights, matching: EventFilter, recency: Recency | None, limit: int
+) -> FoundByWords:
+    """The events with the best scores, after recency."""
+    if not weighed.terms:
+        return FoundByWords([], 0.0)
+    rare, beyond = weighed.beyond(SCAN_BUDGET)
+    rows = await connection.fetch(
+        BY_WORDS,
+        rare,
+        *conditions(matching),
+        weighed.terms,
+        weighed.idf,
+        weighed.average_length,
+        SCAN_BUDGET,
+        *_decay(recency),
+        limit,
+    )
+    cut = bool(rows) and rows[0]["looked_at"] == SCAN_BUDGET
+    return FoundByWords(rows, weighed.most if cut else beyond)
+
+
+async def both_scores(connection: Connection, ids: Sequence[UUID], vector: Vector, weighed: Weights) -> list[Row]:
+    """Rows of events with their distance, NULL without a vector, and their score."""
+    if not ids:
+        return []
+    return await connection.fetch(BOTH_SCORES, ids, vector, weighed.terms, weighed.idf, weighed.average_length)
+
+
+def _decay(recency: Recency | None) -> tuple[float, float]:
+    """What a second of age takes from the logarithm of the score, and when age is 0."""
+    if recency is None:
+        return 0.0, 0.0
+    return 0.6931471805599453 / recency.half_life, (recency.now - _EPOCH).total_seconds()

@@ -1,0 +1,92 @@
+"""One order of all candidates: by meaning, by words, or by both. docs/adr/0007 says why like this."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from store.repositories.search import Candidate, Candidates, Recency
+
+#: Share of meaning in the score of a hybrid search; the rest is that of words.
+MEANING = 0.7
+
+
+class SearchMode(StrEnum):
+    """What a search compares."""
+
+    HYBRID = "HYBRID"
+    VECTOR = "VECTOR"
+    LEXICAL = "LEXICAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A hit without its event; see SearchHit."""
+
+    id: UUID
+    score: float
+    similarity: float
+    lexical_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Hits, best first, and the score that an event which was not looked at may have; 0 when all were."""
+
+    hits: Sequence[Scored]
+    unseen: float
+
+
+def rank(
+    candidates: Candidates, mode: SearchMode, *, recency: Recency | None = None, least: float | None = None
+) -> Ranking:
+    """Order candidates; `least` is the least similarity of a hit."""
+    kept = [
+        one for one in candidates.found if least is None or (one.similarity is not None and one.similarity >= least)
+    ]
+    score = _Score(candidates, mode)
+    scored = [(one, score.of(one), recency.halvings(one.timestamp) if recency else 0.0) for one in kept]
+    # By the logarithm: with a short half-life all scores may be too small for a float, and still have an order.
+    scored.sort(key=lambda each: (each[2] - (math.log2(each[1]) if each[1] > 0 else -math.inf), each[0].id))
+    return Ranking(
+        [
+            Scored(one.id, value * 0.5**halvings, one.similarity or 0.0, one.lexical_score)
+            for one, value, halvings in scored
+        ],
+        score.unseen(aged=recency is not None),
+    )
+
+
+class _Score:
+    """The score of candidates before recency."""
+
+    def __init__(self, candidates: Candidates, mode: SearchMode) -> None:
+        self._mode = mode
+        self._candidates = candidates
+        self._unknown = _typical_similarity(candidates.found)
+
+    def of(self, candidate: Candidate) -> float:
+        """In [0, 1]."""
+        return self._of(candidate.similarity, candidate.lexical_score)
+
+    def unseen(self, *, aged: bool) -> float:
+        """What an event that was not looked at may score, were it new."""
+        lexical = self._candidates.unseen_lexical_score
+        if lexical == 0 and not (aged and self._candidates.unseen_similarity > -1):
+            return 0.0
+        return self._of(self._candidates.unseen_similarity, lexical)
+
+    def _of(self, similarity: float | None, lexical: float) -> float:
+        best = self._candidates.best_lexical_score
+        words = min(1.0, lexical / best) if best > 0 else 0.0
+        if self._mode is SearchMode.LEXICAL:
+            return words
+        meaning = min(1.0, max(0.0, ((self._unknown if similarity is None else similarity) + 1) / 2))
+        return meaning if self._mode is SearchMode.VECTOR else MEANING * meaning + (1 - MEANING) * words
+
+
+def _typical_similarity(found: Sequence[Candidate]) -> float:
+    """What events without a vector are taken for: the mean of those that were found by words too."""
+    similarities = [one.similarity for one in found if one.similarity is not None and one.lexical_score > 0]
+    return sum(similarities) / len(similarities) if similarities else -1.0
