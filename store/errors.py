@@ -1,5 +1,7 @@
 """The cases that only the store knows."""
 
+from uuid import UUID
+
 from servicekit.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -15,9 +17,12 @@ class EventNotFoundError(NotFoundError):
 
     reason = "EVENT_NOT_FOUND"
 
+    def __init__(self, event_id: UUID) -> None:
+        super().__init__(f"no event has the id {event_id}")
+
 
 class EventAlreadyExistsError(AlreadyExistsError):
-    """Another event has this id."""
+    """Another event has this id, or had it before it was deleted."""
 
     reason = "EVENT_ALREADY_EXISTS"
 
@@ -43,6 +48,18 @@ class SpaceChangedError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("the model of the stored vectors was exchanged during the call", retry_after=0.1)
+
+
+class VectorSpaceMismatchError(FailedPreconditionError):
+    """A vector that the caller made is of another model than the stored ones."""
+
+    reason = "EMBEDDING_SPACE_MISMATCH"
+
+    def __init__(self, stored: EmbeddingSpace, fingerprint: str) -> None:
+        super().__init__(
+            f"the stored vectors are made by {stored.describe()}, the given one by the model with the fingerprint "
+            f"{fingerprint[:12]}: embed the text with the model of the stored vectors, or leave the vector out"
+        )
 
 
 class EmbeddingDimensionError(FailedPreconditionError):
@@ -112,3 +129,18 @@ class AdoptionRefusedError(FailedPreconditionError):
     """The embedder's model does not look like the one that made the stored vectors."""
 
     reason = "EMBEDDING_SPACE_ADOPTION_REFUSED"
+
+
+class ReembedRunningError(FailedPreconditionError):
+    """Another process is changing the model."""
+
+    reason = "REEMBED_RUNNING"
+
+    def __init__(self) -> None:
+        super().__init__("another `python -m store reembed` works on this database: wait for it, or stop it")
+
+
+class ReembedRefusedError(FailedPreconditionError):
+    """The change of the model cannot begin or go on like this."""
+
+    reason = "REEMBED_REFUSED"

@@ -1,8 +1,7 @@
 """HTTP/JSON requests turned into RPCs and answers back into JSON: one class for all bindings."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import grpc
 from aiohttp import web
@@ -21,11 +20,7 @@ from gateway.http.routes import Route
 from gateway.http.writing import json_response, message_json
 from servicekit.context import REQUEST_ID_KEY, request_id
 from servicekit.errors import FieldViolation
-
-T = TypeVar("T")
-
-#: Converting more than this takes long enough (1 ms a KiB of floats) to keep others waiting: it goes to a thread.
-_LARGE_BYTES = 16 * 1024
+from servicekit.off_loop import off_loop
 
 
 def transcoded_routes(backends: Iterable[Backend]) -> Iterator[Route]:
@@ -52,7 +47,7 @@ class _Transcoder:
         """Read the request, make the call, write the answer."""
         body = await read_body(request)
         query = request.raw_path.partition("?")[2].partition("#")[0]
-        message = await _run(len(body) + len(query), lambda: self._request(body, query, variables))
+        message = await off_loop(len(body) + len(query), lambda: self._request(body, query, variables))
         try:
             response: bytes = await self._call(
                 message, timeout=time_left(None), metadata=((REQUEST_ID_KEY, request_id.get()),)
@@ -61,7 +56,7 @@ class _Transcoder:
             if own := own_error(error, self._backend):
                 raise own from error
             raise
-        return json_response(await _run(len(response), lambda: self._response(response)))
+        return json_response(await off_loop(len(response), lambda: self._response(response)))
 
     def _request(self, body: bytes, query: str, variables: dict[str, str]) -> bytes:
         """The serialized request message. What the path says wins over the body."""
@@ -99,8 +94,3 @@ class _Transcoder:
 
     def _response(self, response: bytes) -> bytes:
         return message_json(self._response_class.FromString(response), self._binding.response_body)
-
-
-async def _run(size: int, work: Callable[[], T]) -> T:
-    """Do work on so many bytes where it does not keep others waiting."""
-    return work() if size <= _LARGE_BYTES else await asyncio.to_thread(work)

@@ -10,9 +10,12 @@ from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.errors import InvalidArgumentError
-from store.events import EmbeddingState, Event, EventDraft, EventFilter, Json, SearchHit
+from store.events import EmbeddingState, Event, EventDraft, EventFilter, Json, Vector
 from store.use_cases.event_rules import MAX_LEVELS
-from store.use_cases.search_events import EventSearch, SearchMode
+from store.use_cases.fusion import SearchMode
+from store.use_cases.search_events import EventSearch, SearchPage
+from store.use_cases.update_event import EventUpdate
+from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +27,7 @@ _LAST_SECOND = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // time
 _EXACT = 2**53
 
 _MODES = {
-    pb.SEARCH_MODE_UNSPECIFIED: SearchMode.HYBRID,
+    pb.SEARCH_MODE_UNSPECIFIED: None,
     pb.SEARCH_MODE_HYBRID: SearchMode.HYBRID,
     pb.SEARCH_MODE_VECTOR: SearchMode.VECTOR,
     pb.SEARCH_MODE_LEXICAL: SearchMode.LEXICAL,
@@ -42,7 +45,27 @@ def draft_of(request: pb.CreateEventRequest) -> EventDraft:
         id=event.id,
         timestamp=time_of("event.timestamp", event.timestamp) if event.HasField("timestamp") else None,
         request_id=request.request_id,
+        vector=vector_of(request.vector) if request.HasField("vector") else None,
+        vector_fingerprint=request.vector_fingerprint,
     )
+
+
+def update_of(request: pb.UpdateEventRequest) -> EventUpdate:
+    """The change of a request. Raises InvalidArgumentError for what no dataclass can hold."""
+    if not request.HasField("event"):
+        raise InvalidArgumentError("event", "is required")
+    event = request.event
+    return EventUpdate(
+        id=event.id,
+        content=object_of(event.content) if event.HasField("content") else None,
+        metadata=object_of(event.metadata) if event.HasField("metadata") else None,
+        mask=tuple(request.update_mask.paths),
+    )
+
+
+def vector_of(value: embedding_pb2.Vector) -> Vector:
+    """The numbers of a vector."""
+    return np.array(value.values, dtype=np.float32)
 
 
 def filter_of(request: pb.ListEventsRequest | pb.SearchEventsRequest) -> EventFilter:
@@ -51,21 +74,24 @@ def filter_of(request: pb.ListEventsRequest | pb.SearchEventsRequest) -> EventFi
         metadata=object_of(request.metadata_filter),
         start_time=time_of("start_time", request.start_time) if request.HasField("start_time") else None,
         end_time=time_of("end_time", request.end_time) if request.HasField("end_time") else None,
+        embedding_state=_state_of(request.embedding_state) if isinstance(request, pb.ListEventsRequest) else None,
     )
 
 
 def search_of(request: pb.SearchEventsRequest) -> EventSearch:
     """What a request looks for. Raises InvalidArgumentError."""
-    mode = _MODES.get(request.mode)
-    if mode is None:
+    if request.mode not in _MODES:
         raise InvalidArgumentError("mode", "is not a search mode")
+    half_life = request.recency_half_life
     return EventSearch(
         query=request.query,
         vector=np.array(request.vector.values, dtype=np.float32) if request.HasField("vector") else None,
-        mode=mode,
+        mode=_MODES[request.mode],
         matching=filter_of(request),
         min_similarity=request.min_similarity if request.HasField("min_similarity") else None,
+        recency_half_life=half_life.seconds + half_life.nanos / 1e9 if request.HasField("recency_half_life") else None,
         page_size=request.page_size,
+        page_token=request.page_token,
     )
 
 
@@ -76,15 +102,31 @@ def event_message(event: Event) -> pb.Event:
         timestamp=timestamp_of(event.timestamp),
         content=struct_of(event.content),
         metadata=struct_of(event.metadata),
-        embedding_state=_state(event.embedding_state),
+        embedding_state=_state_message(event.embedding_state),
         create_time=timestamp_of(event.create_time),
         update_time=timestamp_of(event.update_time),
+        embedding_error=event.embedding_error or "",
+        embedding_attempts=event.embedding_attempts,
     )
 
 
-def hit_message(hit: SearchHit) -> pb.SearchHit:
-    """A hit for an answer."""
-    return pb.SearchHit(event=event_message(hit.event), score=hit.score, similarity=hit.similarity)
+def search_message(page: SearchPage) -> pb.SearchEventsResponse:
+    """The answer to a search."""
+    return pb.SearchEventsResponse(
+        hits=[
+            pb.SearchHit(
+                event=event_message(hit.event),
+                score=hit.score,
+                similarity=hit.similarity,
+                lexical_score=hit.lexical_score,
+            )
+            for hit in page.hits
+        ],
+        mode=pb.SearchMode.Value(f"SEARCH_MODE_{page.mode.value}"),
+        complete=page.complete,
+        degraded=page.degraded,
+        next_page_token=page.next_page_token,
+    )
 
 
 def time_of(field: str, value: Timestamp) -> datetime:
@@ -159,5 +201,13 @@ def _number_value(value: float) -> Value:
     return Value(number_value=number) if math.isfinite(number) else Value(string_value=str(value))
 
 
-def _state(state: EmbeddingState) -> pb.EmbeddingState.ValueType:
+def _state_of(state: pb.EmbeddingState.ValueType) -> EmbeddingState | None:
+    if state == pb.EMBEDDING_STATE_UNSPECIFIED:
+        return None
+    if state not in pb.EmbeddingState.values():
+        raise InvalidArgumentError("embedding_state", "is not an embedding state")
+    return EmbeddingState(pb.EmbeddingState.Name(state).removeprefix("EMBEDDING_STATE_"))
+
+
+def _state_message(state: EmbeddingState) -> pb.EmbeddingState.ValueType:
     return pb.EmbeddingState.Value(f"EMBEDDING_STATE_{state.value}")

@@ -1,16 +1,18 @@
 """Storing events: one or many, the same way."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeAlias
 
 from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
-from store.errors import EventAlreadyExistsError, TextsRefusedError
-from store.events import EmbeddingSpace, EmbeddingState, Event, EventDraft, FailStrategy, NewEvent
+from servicekit.off_loop import off_loop
+from store.errors import EventAlreadyExistsError
+from store.events import Event, EventDraft, GivenVector, NewEvent
 from store.repositories.events import EventRepository, KnownKeys
-from store.use_cases.embedding import PASSING, Outcome, TextEmbedding
-from store.use_cases.event_rules import accept_draft
-from store.use_cases.event_text import text_to_embed
+from store.use_cases.embed_events import EmbeddedEvents, EmbedEvents
+from store.use_cases.event_rules import accept_draft, accept_given_vector
 
 MOST_EVENTS = 1000
 
@@ -18,8 +20,21 @@ MOST_EVENTS = 1000
 #: since the first look; more are needed only when they are taken again and again.
 _ROUNDS = 5
 
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event that is stored."""
+
+    event: Event
+    #: Its `request_id` had been stored before.
+    is_repeated: bool = False
+
+
+#: What an event may well have.
+_EVENT_BYTES = 1024
+
 #: What became of one draft.
-Result = Event | TrimemError
+Result: TypeAlias = Stored | TrimemError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,23 @@ class _Wanted:
     event: NewEvent
     #: Whether the caller chose the id; one that we made is new.
     id_is_given: bool
+    vector: GivenVector | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events on their way in."""
+
+    results: dict[int, Result] = field(default_factory=dict)
+    waiting: dict[int, _Wanted] = field(default_factory=dict)
+    #: Places of events with distinct keys, and what they are found by: what the next write takes.
+    ready: tuple[list[int], EmbeddedEvents] | None = None
+
+    def settle(self, results: Mapping[int, Result]) -> None:
+        """Note what became of some."""
+        self.results.update(results)
+        for place in results:
+            self.waiting.pop(place, None)
 
 
 class CreateEvents:
@@ -35,20 +67,16 @@ class CreateEvents:
     The outcome for each event is as if it had been created alone, after those before it.
     """
 
-    def __init__(
-        self, events: EventRepository, embedding: TextEmbedding | None, strategy: FailStrategy = FailStrategy.SOFT
-    ) -> None:
-        """`embedding` is None when events are not embedded on their way in."""
+    def __init__(self, events: EventRepository, embed: EmbedEvents) -> None:
         self._events = events
-        self._embedding = embedding
-        self._strategy = strategy
+        self._embed = embed
 
     async def one(self, draft: EventDraft) -> Event:
         """Store an event. Raises what is wrong with it, or what stands in its way."""
-        [result] = await self._run([draft])
+        [result] = await self.finish(await self.prepare([draft]))
         if isinstance(result, TrimemError):
             raise result
-        return result
+        return result.event
 
     async def batch(self, drafts: Sequence[EventDraft | InvalidArgumentError]) -> list[Result]:
         """Store up to MOST_EVENTS events; a draft that could not be read is given as its error.
@@ -58,94 +86,85 @@ class CreateEvents:
         """
         if not 1 <= len(drafts) <= MOST_EVENTS:
             raise InvalidArgumentError("requests", f"must be 1 to {MOST_EVENTS}, and are {len(drafts)}")
-        return await self._run(drafts)
+        return await self.finish(await self.prepare(drafts))
 
-    async def _run(self, drafts: Sequence[EventDraft | InvalidArgumentError]) -> list[Result]:
+    async def prepare(self, drafts: Sequence[EventDraft | InvalidArgumentError]) -> Batch:
+        """Check events and embed their texts; writes nothing. Raises as `batch`."""
         now = datetime.now(UTC)
-        results: dict[int, Result] = {}
-        waiting: dict[int, _Wanted] = {}
-        for index, draft in enumerate(drafts):
-            try:
-                if isinstance(draft, InvalidArgumentError):
-                    raise draft
-                waiting[index] = _Wanted(accept_draft(draft, now), id_is_given=bool(draft.id))
-            except InvalidArgumentError as error:
-                results[index] = error
-        for _ in range(_ROUNDS):
-            settled = _settle(waiting, await self._look_up(waiting))
-            settled |= await self._store(_distinct(waiting, without=settled))
-            results |= settled
-            waiting = {index: wanted for index, wanted in waiting.items() if index not in settled}
-            if not waiting:
-                return [results[index] for index in range(len(drafts))]
-        raise UnavailableError("other calls keep writing the same keys")
+        batch = await off_loop(len(drafts) * _EVENT_BYTES, lambda: _accepted(drafts, now))
+        await self._embed.in_recorded_space(partial(self._make_ready, batch))
+        return batch
+
+    async def finish(self, batch: Batch) -> list[Result]:
+        """Store what was prepared. Returns and raises as `batch`."""
+        rounds = 0
+        while batch.waiting:
+            if rounds == _ROUNDS:
+                raise UnavailableError("other calls keep writing the same keys")
+            rounds += 1
+            await self._embed.in_recorded_space(partial(self._write, batch))
+        return [batch.results[place] for place in sorted(batch.results)]
+
+    async def _make_ready(self, batch: Batch) -> tuple[list[int], EmbeddedEvents]:
+        """Settle what is stored already, so that a repeated call costs no embedding, and embed the rest."""
+        batch.settle(_settled(batch.waiting, await self._look_up(batch.waiting)))
+        places = _distinct(batch.waiting)
+        given = {n: vector for n, place in enumerate(places) if (vector := batch.waiting[place].vector) is not None}
+        events = [batch.waiting[place].event for place in places]
+        batch.ready = (places, await self._embed.run(events, given))
+        return batch.ready
+
+    async def _write(self, batch: Batch) -> None:
+        """Store events of distinct keys. Leaves waiting those whose keys somebody else took meanwhile."""
+        places, embedded = batch.ready or await self._make_ready(batch)
+        batch.ready = None
+        outcomes = dict(zip(places, embedded.outcomes, strict=True))
+        fresh = {place: one for place, one in outcomes.items() if not isinstance(one, TrimemError)}
+        stored = await self._events.create(list(fresh.values()), embedded.space) if fresh else []
+        batch.settle({place: one for place, one in outcomes.items() if isinstance(one, TrimemError)})
+        batch.settle({place: Stored(event) for place, event in zip(fresh, stored, strict=True) if event is not None})
 
     async def _look_up(self, waiting: Mapping[int, _Wanted]) -> KnownKeys:
-        """What is stored already, so that a repeated call costs no embedding."""
         return await self._events.known(
             [one.event.request_id for one in waiting.values() if one.event.request_id is not None],
             [one.event.id for one in waiting.values() if one.id_is_given],
         )
 
-    async def _store(self, wanted: Mapping[int, NewEvent]) -> dict[int, Result]:
-        """Embed and store events of distinct keys. Leaves out those whose keys somebody else took meanwhile."""
-        if not wanted:
-            return {}
-        results: dict[int, Result] = {}
-        ready, space = await self._embed(wanted)
-        fresh: dict[int, NewEvent] = {}
-        for index, one in ready.items():
-            if isinstance(one, TrimemError):
-                results[index] = one
-            else:
-                fresh[index] = one
-        if fresh:
-            stored = await self._events.create(list(fresh.values()), space)
-            results |= {index: event for index, event in zip(fresh, stored, strict=True) if event is not None}
-        return results
 
-    async def _embed(
-        self, wanted: Mapping[int, NewEvent]
-    ) -> tuple[dict[int, NewEvent | TrimemError], EmbeddingSpace | None]:
-        """The events with state and vector, or why one must not be stored; and the space of the vectors."""
-        ready: dict[int, NewEvent | TrimemError] = dict(wanted)
-        if self._embedding is None:
-            return ready, None
-        texts = {index: text for index, event in wanted.items() if (text := text_to_embed(event.content)) is not None}
-        embedded = await self._embedding.documents(list(texts.values()))
-        for index, outcome in zip(texts, embedded.outcomes, strict=True):
-            ready[index] = self._with(wanted[index], outcome)
-        return ready, embedded.space
-
-    def _with(self, event: NewEvent, outcome: Outcome) -> NewEvent | TrimemError:
-        if not isinstance(outcome, TrimemError):
-            return replace(event, embedding_state=EmbeddingState.EMBEDDED, embedding=outcome)
-        refused = isinstance(outcome, TextsRefusedError)
-        if self._strategy is FailStrategy.SOFT:
-            return replace(event, embedding_state=EmbeddingState.FAILED if refused else EmbeddingState.PENDING)
-        if isinstance(outcome, PASSING):
-            raise outcome  # it would meet every event with a text
-        return InvalidArgumentError("event.content", "has a text that the embedder refuses")
+def _accepted(drafts: Sequence[EventDraft | InvalidArgumentError], now: datetime) -> Batch:
+    batch = Batch()
+    for place, draft in enumerate(drafts):
+        try:
+            if isinstance(draft, InvalidArgumentError):
+                raise draft
+            batch.waiting[place] = _Wanted(accept_draft(draft, now), bool(draft.id), accept_given_vector(draft))
+        except InvalidArgumentError as error:
+            batch.results[place] = error
+    return batch
 
 
-def _settle(waiting: Mapping[int, _Wanted], known: KnownKeys) -> dict[int, Result]:
+def _settled(waiting: Mapping[int, _Wanted], known: KnownKeys) -> dict[int, Result]:
     results: dict[int, Result] = {}
-    for index, wanted in waiting.items():
+    for place, wanted in waiting.items():
         event = wanted.event
         if event.request_id is not None and event.request_id in known.by_request:
-            results[index] = known.by_request[event.request_id]
+            results[place] = Stored(known.by_request[event.request_id], is_repeated=True)
+        elif event.request_id in known.deleted:
+            results[place] = EventAlreadyExistsError("the event that this request_id wrote was deleted")
         elif event.id in known.ids:
-            results[index] = EventAlreadyExistsError(f"an event with the id {event.id} exists")
+            results[place] = EventAlreadyExistsError(f"an event with the id {event.id} exists")
+        elif event.id in known.deleted:
+            results[place] = EventAlreadyExistsError(f"the event with the id {event.id} was deleted")
     return results
 
 
-def _distinct(waiting: Mapping[int, _Wanted], *, without: Mapping[int, Result]) -> dict[int, NewEvent]:
-    """The first event of every key; the others wait for what becomes of it."""
-    chosen: dict[int, NewEvent] = {}
+def _distinct(waiting: Mapping[int, _Wanted]) -> list[int]:
+    """The places of the first event of every key; the others wait for what becomes of it."""
+    chosen: list[int] = []
     taken: set[object] = set()
-    for index, wanted in waiting.items():
+    for place, wanted in waiting.items():
         keys = {wanted.event.id, wanted.event.request_id} - {None}
-        if index not in without and not keys & taken:
-            chosen[index] = wanted.event
+        if not keys & taken:
+            chosen.append(place)
             taken |= keys
     return chosen

@@ -12,7 +12,8 @@ import numpy as np
 import uuid6
 
 from servicekit.errors import InvalidArgumentError
-from store.events import EventDraft, EventFilter, Json, NewEvent, Vector
+from store.events import EventDraft, EventFilter, GivenVector, Json, NewEvent, Vector
+from store.use_cases.event_text import text_to_embed
 
 MAX_CONTENT_BYTES = 2 * 1024 * 1024
 MAX_METADATA_BYTES = 256 * 1024
@@ -30,22 +31,48 @@ _LONGEST_PATH = 200
 
 def accept_draft(draft: EventDraft, now: datetime) -> NewEvent:
     """The event of a CreateEventRequest, with an id and a timestamp. Raises InvalidArgumentError."""
-    if draft.content is None:
-        raise InvalidArgumentError("event.content", "is required")
-    if not draft.content:
-        raise InvalidArgumentError("event.content", "must not be empty")
     if draft.request_id and not _REQUEST_ID.fullmatch(draft.request_id):
         raise InvalidArgumentError("request_id", "must be 1 to 128 printable ASCII characters")
-    identity = accept_id("event.id", draft.id) if draft.id else uuid6.uuid7()
-    require_plain_json("event.content", draft.content, MAX_CONTENT_BYTES)
-    require_plain_json("event.metadata", draft.metadata, MAX_METADATA_BYTES)
     return NewEvent(
-        id=identity,
+        id=accept_id("event.id", draft.id) if draft.id else uuid6.uuid7(),
         timestamp=draft.timestamp or now,
-        content=draft.content,
-        metadata=draft.metadata,
+        content=accept_content(draft.content),
+        metadata=accept_metadata(draft.metadata),
         request_id=draft.request_id or None,
     )
+
+
+def accept_content(content: Json | None) -> Json:
+    """The content itself. Raises InvalidArgumentError."""
+    if content is None:
+        raise InvalidArgumentError("event.content", "is required")
+    if not content:
+        raise InvalidArgumentError("event.content", "must not be empty")
+    require_plain_json("event.content", content, MAX_CONTENT_BYTES)
+    return content
+
+
+def accept_metadata(metadata: Json) -> Json:
+    """The metadata itself. Raises InvalidArgumentError."""
+    require_plain_json("event.metadata", metadata, MAX_METADATA_BYTES)
+    return metadata
+
+
+def accept_given_vector(draft: EventDraft) -> GivenVector | None:
+    """The vector that came with an event, when there is one. How long it must be is not known here.
+
+    Raises InvalidArgumentError.
+    """
+    if draft.vector is None:
+        if draft.vector_fingerprint:
+            raise InvalidArgumentError("vector_fingerprint", "must not be given without a vector")
+        return None
+    if not draft.vector_fingerprint:
+        raise InvalidArgumentError("vector_fingerprint", "is required with a vector")
+    values = accept_vector("vector", draft.vector, len(draft.vector))
+    if text_to_embed(draft.content or {}) is None:
+        raise InvalidArgumentError("vector", "is given, and the event has no text that it could be the vector of")
+    return GivenVector(values, draft.vector_fingerprint)
 
 
 def accept_id(field: str, value: str) -> UUID:

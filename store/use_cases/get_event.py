@@ -14,7 +14,8 @@ class GetEvent:
 
     async def run(self, identity: str) -> Event:
         """The event. Raises InvalidArgumentError for `id`, EventNotFoundError."""
-        event = await self._events.get(accept_id("id", identity))
+        event_id = accept_id("id", identity)
+        event = await self._events.get(event_id)
         if event is None:
-            raise EventNotFoundError(f"no event has the id {identity.lower()}")
+            raise EventNotFoundError(event_id)
         return event
