@@ -12,6 +12,7 @@ from servicekit.telemetry import metrics_exporter, new_registry
 from store import command_line, commands
 from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
+from store.reembed_command import run_reembed
 from store.repositories.postgres.lexical import PostgresLexical
 from store.repositories.postgres.words import PostgresWords
 from store.settings import StoreSettings
@@ -30,6 +31,7 @@ _COMMANDS = {
     "adopt-space": commands.run_adopt_space,
     "status": commands.run_status,
     "backfill": commands.run_backfill,
+    "reembed": run_reembed,
 }
 
 
@@ -41,7 +43,7 @@ async def serve(settings: StoreSettings) -> None:
     metrics.watch_pool(database.pool_use)
     repositories = Repositories.of_postgres(database)
     server = Server(settings, registry, services=[_SERVICE, _ADMIN])
-    async with open_embedding(settings) as embedding, contextlib.AsyncExitStack() as tasks:
+    async with open_embedding(settings, repositories.spaces) as embedding, contextlib.AsyncExitStack() as tasks:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             event_servicer(settings, repositories, embedding), server.grpc
         )

@@ -1,6 +1,7 @@
 """What may be said to `python -m store`."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 
 from store.use_cases.administer import MOST_IDS
@@ -78,9 +79,63 @@ def _backfill(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _reembed(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(
+        "reembed",
+        "Change the model of the stored vectors while stores read and write. The new model runs in a second embedder.\n"
+        "May be stopped at any moment: run it again, and it goes on. docs/changing-the-model.md says how to do it.",
+        "  python -m store reembed --embedder 127.0.0.1:50061 --dry-run\n"
+        "  python -m store reembed --embedder 127.0.0.1:50061\n"
+        "  python -m store reembed --status\n"
+        "  python -m store reembed --drop-old\n",
+    )
+    parser.add_argument("--embedder", metavar="HOST:PORT", help="embedder of the model to change to")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="change nothing; say what would be done")
+    how.add_argument("--status", action="store_true", help="change nothing; say how far a change is")
+    how.add_argument("--no-swap", action="store_true", help="do everything but the exchange; run it again for that")
+    how.add_argument(
+        "--rollback",
+        action="store_true",
+        help="after a change: the old vectors back; with --embedder of the old model what came since is embedded first",
+    )
+    how.add_argument("--drop-old", action="store_true", help="after a change: drop the old vectors")
+    how.add_argument("--abandon", action="store_true", help="give up an unfinished change; drop what it made")
+    parser.add_argument("--rate", type=_positive(float), metavar="N", help="most events a second [default: no limit]")
+    parser.add_argument(
+        "--batch", type=_positive(int), default=256, metavar="N", help="events read and written at once [default: 256]"
+    )
+    parser.add_argument(
+        "--min-recall", type=_share, default=0.95, metavar="R", help="least recall@10 of the new index [default: 0.95]"
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts: the answer as JSON, and no progress")
+    options = parser.parse_args(argv)
+    if options.embedder is None and not (options.status or options.rollback or options.drop_old or options.abandon):
+        parser.error("--embedder is required")
+    return options
+
+
+def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+    def parse_positive(text: str) -> float:
+        value = number(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError("must be more than 0")
+        return value
+
+    return parse_positive
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be in [0, 1]")
+    return value
+
+
 _PARSERS: dict[str, Callable[[Sequence[str]], argparse.Namespace]] = {
     "migrate": _migrate,
     "adopt-space": _adopt_space,
     "status": _status,
     "backfill": _backfill,
+    "reembed": _reembed,
 }

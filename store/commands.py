@@ -46,8 +46,9 @@ async def run_adopt_space(options: argparse.Namespace, settings: StoreSettings) 
     database = new_database(settings)
     try:
         await open_database(database, settings)
-        async with open_embedding(settings) as embedding:
-            adoption = await AdoptSpace(PostgresSpaces(database), embedding).run(force=options.force)
+        spaces = PostgresSpaces(database)
+        async with open_embedding(settings, spaces) as embedding:
+            adoption = await AdoptSpace(spaces, embedding).run(force=options.force)
     finally:
         await database.close()
     if not adoption.is_new:

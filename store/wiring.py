@@ -81,7 +81,7 @@ def event_servicer(settings: StoreSettings, repositories: Repositories, embeddin
             delete=DeleteEvent(repositories.events),
             get=GetEvent(repositories.events),
             listing=ListEvents(repositories.events),
-            search=SearchEvents(repositories.search, embedding, settings.embedding_dimension),
+            search=SearchEvents(repositories.search, embedding),
         )
     )
 
@@ -112,9 +112,18 @@ async def open_database(database: Database, settings: StoreSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_embedding(settings: StoreSettings) -> AsyncIterator[TextEmbedding]:
-    """The embedder of the settings. Connects on the first call."""
-    async with open_channel(
-        settings.embedder_target, [_EMBEDDING_SERVICE], max_message_bytes=settings.grpc_max_message_bytes
-    ) as channel:
-        yield TextEmbedding(GrpcEmbedder(channel, settings.embedder_timeout_seconds), settings.embedding_dimension)
+async def open_embedder(settings: StoreSettings, target: str) -> AsyncIterator[GrpcEmbedder]:
+    """An embedder. Connects on the first call."""
+    async with open_channel(target, [_EMBEDDING_SERVICE], max_message_bytes=settings.grpc_max_message_bytes) as channel:
+        yield GrpcEmbedder(channel, settings.embedder_timeout_seconds)
+
+
+@contextlib.asynccontextmanager
+async def open_embedding(settings: StoreSettings, spaces: SpaceRepository) -> AsyncIterator[TextEmbedding]:
+    """The embedders of the settings."""
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(open_embedder(settings, settings.embedder_target))
+        second = None
+        if settings.embedder_next_target:
+            second = await stack.enter_async_context(open_embedder(settings, settings.embedder_next_target))
+        yield TextEmbedding(first, settings.embedding_dimension, next_embedder=second, spaces=spaces)

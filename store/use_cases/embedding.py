@@ -55,9 +55,10 @@ class TextEmbedding:
         embedders = [embedder] if next_embedder is None else [embedder, next_embedder]
         self._model = RecordedModel(embedders, dimension, spaces)
 
-    @property
-    def dimension(self) -> int:
-        """Length of the stored vectors, as last seen."""
+    async def stored_dimension(self, expected: int) -> int:
+        """Length of the stored vectors; looks again when it is not as `expected`."""
+        if self._model.dimension != expected:
+            await self._model.look_again()
         return self._model.dimension
 
     async def in_recorded_space(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -128,10 +129,9 @@ class TextEmbedding:
         return Embedded([error if index in refused else next(outcomes) for index in range(len(texts))], rest.space)
 
     async def _check(self, space: EmbeddingSpace) -> None:
-        if space.dimension != self._model.dimension:
-            await self._model.look_again()
-        if space.dimension != self._model.dimension:
-            raise EmbeddingDimensionError(self._model.dimension, space)
+        dimension = await self.stored_dimension(space.dimension)
+        if dimension != space.dimension:
+            raise EmbeddingDimensionError(dimension, space)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:

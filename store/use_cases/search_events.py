@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from servicekit.errors import InvalidArgumentError
 from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
@@ -63,20 +64,19 @@ class SearchPage:
 class SearchEvents:
     """Finds up to MOST_HITS events at once and shows them page by page."""
 
-    def __init__(self, events: SearchRepository, embedding: TextEmbedding, dimension: int) -> None:
+    def __init__(self, events: SearchRepository, embedding: TextEmbedding) -> None:
         self._events = events
         self._embedding = embedding
-        self._dimension = dimension
 
     async def run(self, search: EventSearch) -> SearchPage:
         """Hits, best first. Raises InvalidArgumentError, and what TextEmbedding.query raises."""
         size = accept_page_size(search.page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
-        search = self._accept(search)
+        search = await self._accept(search)
         sealed = _seal(search)
         if search.page_token:
             found = search_tokens.decode(search.page_token, sealed)
         else:
-            found = await self._find(search)
+            found = await self._embedding.in_recorded_space(partial(self._find, search))
         return await self._page(search, found, size, sealed)
 
     async def _find(self, search: EventSearch) -> Found:
@@ -140,7 +140,7 @@ class SearchEvents:
                 passed += 1
         return page, passed
 
-    def _accept(self, search: EventSearch) -> EventSearch:
+    async def _accept(self, search: EventSearch) -> EventSearch:
         """The search itself, its vector of length 1. Raises InvalidArgumentError."""
         accept_filter(search.matching)
         mode = _mode(search)
@@ -157,7 +157,8 @@ class SearchEvents:
             raise InvalidArgumentError("recency_half_life", "must be positive")
         if search.vector is None:
             return search
-        return replace(search, vector=accept_vector("vector", search.vector, self._dimension))
+        dimension = await self._embedding.stored_dimension(len(search.vector))
+        return replace(search, vector=accept_vector("vector", search.vector, dimension))
 
 
 def _mode(search: EventSearch) -> SearchMode:

@@ -1,0 +1,48 @@
+"""Changes of the schema while others work: a lock that is not had at once is given up and tried again.
+
+Whoever waits for an exclusive lock makes all who come later wait, too.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from servicekit.errors import UnavailableError
+from store.database import Connection
+
+T = TypeVar("T")
+
+#: Milliseconds that each attempt waits for the lock. The last ones are longer than the backfill holds events.
+_LOCK_TIMEOUTS = [200, 200, 500, 500, 1000, 1000, 2000, 2000, 5000, 5000, 10_000, 10_000, 20_000, 20_000]
+
+#: Milliseconds that a statement may take once it has the lock.
+_STATEMENT_TIMEOUT = 10_000
+
+
+async def exclusively(connection: Connection, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns, which nobody else reads or writes `events` beside; all in one transaction."""
+
+    async def locked() -> T:
+        await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        await connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT}")
+        return await work()
+
+    return await with_lock_timeout(connection, locked)
+
+
+async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns, in a transaction that is tried again while others hold the locks it needs."""
+    for timeout in _LOCK_TIMEOUTS:
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = {timeout}")
+                return await work()
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            await asyncio.sleep(timeout / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
+    raise UnavailableError(
+        "other transactions keep `events` locked; nothing was changed. End those that stay open for long "
+        "(pg_stat_activity) and run the command again"
+    )
