@@ -189,7 +189,15 @@ class Database:
         )
 
 
+class _FarTime(datetime):
+    """The nearest that Python has to a time that it cannot hold; goes back to the database as what it was."""
+
+    microseconds: int
+
+
 def _encode_time(value: datetime) -> tuple[int]:
+    if isinstance(value, _FarTime):
+        return (value.microseconds,)
     return ((value - _POSTGRES_EPOCH) // _MICROSECOND,)
 
 
@@ -198,7 +206,10 @@ def _decode_time(value: tuple[int]) -> datetime:
     try:
         return _POSTGRES_EPOCH + value[0] * _MICROSECOND
     except OverflowError:
-        return _LAST_TIME if value[0] > 0 else _FIRST_TIME
+        nearest = _LAST_TIME if value[0] > 0 else _FIRST_TIME
+        far = _FarTime.combine(nearest.date(), nearest.time(), UTC)
+        far.microseconds = value[0]
+        return far
 
 
 async def _leave_as_is(_connection: object) -> None:

@@ -16,21 +16,22 @@ from google.protobuf.json_format import ParseDict
 from prometheus_client import CollectorRegistry
 
 from servicekit import context
-from servicekit.channels import open_channel
-from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
+from servicekit.errors import InternalError, InvalidArgumentError, TrimemError, UnavailableError
 from servicekit.server import Server
 from store import migrate
 from store.database import Database
-from store.embedder_client import GrpcEmbedder
-from store.events import EmbeddingSpace, EmbeddingState, NewEvent, Vector
+from store.events import EmbeddingSpace, EmbeddingState, EventFilter, NewEvent, SearchHit, Vector
 from store.metrics import StoreMetrics
+from store.repositories.search import Question, SearchRepository
 from store.settings import StoreSettings
 from store.use_cases.backfill import Backfill
 from store.use_cases.embedding import TextEmbedding
-from store.wiring import Repositories, event_servicer
+from store.use_cases.fusion import SearchMode, rank
+from store.wiring import Repositories, admin_servicer, event_servicer, open_embedding
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
+from trimem.store.v1 import store_admin_pb2_grpc as admin_rpc
 
 #: Length of the vectors in these tests.
 DIMENSION = 32
@@ -86,6 +87,14 @@ def text_vector(text: str) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
+def space_vector(space: EmbeddingSpace, text: str) -> Vector:
+    """What the model of a space makes of a text: in each space something else, in SPACE `text_vector`."""
+    vector = np.resize(text_vector(text), space.dimension)
+    if space.fingerprint != SPACE.fingerprint:
+        vector = np.random.default_rng(int(space.fingerprint[:8], 16)).permutation(vector)
+    return vector / np.linalg.norm(vector)
+
+
 def new_event(text: str = "something happened", **fields: Any) -> NewEvent:
     """An embedded event of SPACE; fields as of NewEvent."""
     event = NewEvent(
@@ -104,6 +113,16 @@ def pending_event(text: str = "something happened", **fields: Any) -> NewEvent:
     return new_event(text, embedding_state=EmbeddingState.PENDING, embedding=None, **fields)
 
 
+async def nearest(
+    search: SearchRepository, vector: Vector, space: EmbeddingSpace | None, matching: EventFilter, limit: int
+) -> list[SearchHit]:
+    """Hits of a search by a vector alone, nearest first."""
+    candidates = await search.candidates(Question(vector=vector, space=space), matching, limit)
+    ranked = rank(candidates, SearchMode.VECTOR).hits
+    events = await search.events([one.id for one in ranked], matching)
+    return [SearchHit(events[one.id], one.score, one.similarity, one.lexical_score) for one in ranked]
+
+
 @dataclass
 class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     """An embedder that does as it is told, behind real gRPC."""
@@ -115,6 +134,8 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     #: Texts that it refuses, and whether it says which.
     refused: set[str] = field(default_factory=set)
     names_refused: bool = True
+    #: Texts that make a whole call fail.
+    poison: set[str] = field(default_factory=set)
     #: Calls wait for it.
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     #: The inputs of each call.
@@ -141,10 +162,12 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         await self.gate.wait()
         if self.trouble is not None:
             raise self.trouble
+        if self.poison & set(request.inputs):
+            raise InternalError
         for index, text in enumerate(request.inputs):
             if text in self.refused:
                 raise InvalidArgumentError(f"inputs[{index}]" if self.names_refused else "inputs", "is odd")
-        vectors = [np.resize(text_vector(text), self.space.dimension).tolist() for text in request.inputs]
+        vectors = [space_vector(self.space, text).tolist() for text in request.inputs]
         return embedding_pb2.EmbedResponse(
             embeddings=[
                 embedding_pb2.Embedding(text=embedding_pb2.Vector(values=values), token_count=3) for values in vectors
@@ -182,6 +205,7 @@ class StoreUnderTest:
     """A store that serves on a port of its own, its database, and the embedder that it uses."""
 
     stub: "rpc.EventServiceAsyncStub"
+    admin: "admin_rpc.StoreAdminServiceAsyncStub"
     embedder: FakeEmbedder
     database_url: str
     repositories: Repositories
@@ -257,30 +281,31 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
             url = options.pop("database_url", None) or await migrated(await new_database())
             settings = store_settings(database_url=url, embedder_target=target, **options)
             database = await stack.enter_async_context(open_database(url))
-            channel = await stack.enter_async_context(
-                open_channel(
-                    target,
-                    [EMBEDDING_SERVICE],
-                    max_message_bytes=settings.grpc_max_message_bytes,
-                )
-            )
-            embedding = TextEmbedding(GrpcEmbedder(channel, settings.embedder_timeout_seconds), DIMENSION)
             repositories = Repositories.of_postgres(database)
+            embedding = await stack.enter_async_context(open_embedding(settings, repositories.spaces))
             serving = event_servicer(settings, repositories, embedding)
 
             def add(server: grpc.aio.Server) -> None:
                 rpc.add_EventServiceServicer_to_server(serving, server)
+                admin_rpc.add_StoreAdminServiceServicer_to_server(admin_servicer(database, repositories), server)
 
             port = await stack.enter_async_context(running(settings, EVENT_SERVICE.full_name, add))
             client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
             registry = CollectorRegistry()
             return StoreUnderTest(
                 rpc.EventServiceStub(client),
+                admin_rpc.StoreAdminServiceStub(client),
                 servicer,
                 url,
                 repositories,
                 embedding,
-                Backfill(repositories.outbox, embedding, StoreMetrics(registry), settings.backfill_interval_seconds),
+                Backfill(
+                    repositories.outbox,
+                    embedding,
+                    StoreMetrics(registry),
+                    interval=settings.backfill_interval_seconds,
+                    max_attempts=settings.embedding_max_attempts,
+                ),
                 registry,
             )
 

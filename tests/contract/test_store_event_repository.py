@@ -11,10 +11,18 @@ import pytest_asyncio
 
 from store.errors import EmbeddingSpaceMismatchError
 from store.events import EmbeddingState, EventFilter, Position
-from store.repositories.outbox import Settled
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import OTHER_SPACE, SPACE, migrated, new_event, open_database, pending_event, text_vector
+from tests.fixtures_store import (
+    OTHER_SPACE,
+    SPACE,
+    migrated,
+    nearest,
+    new_event,
+    open_database,
+    pending_event,
+    text_vector,
+)
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ALL = EventFilter()
@@ -129,7 +137,7 @@ async def test_a_metadata_filter_is_containment(store: Repositories, wanted: dic
     await store.events.create([new_event(name, metadata=metadata) for name, metadata in rows.items()], SPACE)
 
     listed = await store.events.page(EventFilter(metadata=wanted), None, 10)
-    hits = await store.search.nearest(text_vector("plain"), SPACE, EventFilter(metadata=wanted), 10)
+    hits = await nearest(store.search, text_vector("plain"), SPACE, EventFilter(metadata=wanted), 10)
 
     assert {one.content["text"] for one in listed} == found
     assert {hit.event.content["text"] for hit in hits} == found
@@ -141,7 +149,7 @@ async def test_a_time_range_includes_its_start_and_not_its_end(store: Repositori
     matching = EventFilter(start_time=times[0], end_time=times[2])
 
     listed = await store.events.page(matching, None, 10)
-    hits = await store.search.nearest(text_vector("something"), SPACE, matching, 10)
+    hits = await nearest(store.search, text_vector("something"), SPACE, matching, 10)
 
     assert [one.timestamp for one in listed] == [times[1], times[0]]
     assert {hit.event.timestamp for hit in hits} == {times[0], times[1]}
@@ -152,7 +160,7 @@ async def test_search_returns_the_nearest_first_with_their_cosine(store: Reposit
     await store.events.create([new_event(text) for text in texts], SPACE)
     query = text_vector("red apple")
 
-    hits = await store.search.nearest(query, SPACE, ALL, 2)
+    hits = await nearest(store.search, query, SPACE, ALL, 2)
 
     assert [hit.event.content["text"] for hit in hits] == ["red apple", "red apple pie"]
     for hit in hits:
@@ -170,13 +178,13 @@ async def test_search_sees_embedded_events_only(store: Repositories) -> None:
         SPACE,
     )
 
-    hits = await store.search.nearest(text_vector("pending"), SPACE, ALL, 10)
+    hits = await nearest(store.search, text_vector("pending"), SPACE, ALL, 10)
 
     assert [hit.event.content["text"] for hit in hits] == ["seen"]
 
 
 async def test_a_search_of_nothing_finds_nothing(store: Repositories) -> None:
-    assert await store.search.nearest(text_vector("anything"), SPACE, ALL, 10) == []
+    assert await nearest(store.search, text_vector("anything"), SPACE, ALL, 10) == []
 
 
 async def test_the_first_write_records_the_space(store: Repositories) -> None:
@@ -206,68 +214,14 @@ async def test_vectors_of_another_space_are_not_compared(store: Repositories) ->
     await store.events.create([new_event()], SPACE)
 
     with pytest.raises(EmbeddingSpaceMismatchError):
-        await store.search.nearest(text_vector("x"), OTHER_SPACE, ALL, 10)
-    assert len(await store.search.nearest(text_vector("x"), None, ALL, 10)) == 1
+        await nearest(store.search, text_vector("x"), OTHER_SPACE, ALL, 10)
+    assert len(await nearest(store.search, text_vector("x"), None, ALL, 10)) == 1
 
 
 async def test_an_event_without_a_vector_is_stored_whatever_the_space(store: Repositories) -> None:
     await store.events.create([new_event()], SPACE)
 
     assert await store.events.create([pending_event()], OTHER_SPACE) != [None]
-
-
-async def test_pending_events_come_oldest_first_and_are_counted(store: Repositories) -> None:
-    old, new = pending_event(timestamp=NOON), pending_event(timestamp=NOON + timedelta(hours=1))
-    await store.events.create([new, old, new_event()], SPACE)
-
-    assert [one.id for one in await store.outbox.pending(10)] == [old.id, new.id]
-    assert [one.id for one in await store.outbox.pending(1)] == [old.id]
-    assert await store.outbox.count_pending() == 2
-
-
-async def test_a_settled_event_is_found(store: Repositories) -> None:
-    await store.events.create([pending_event("late"), pending_event("odd"), pending_event("empty")], None)
-    by_text = {one.content["text"]: one for one in await store.outbox.pending(10)}
-
-    await store.outbox.settle(
-        [
-            Settled(by_text["late"], EmbeddingState.EMBEDDED, text_vector("late")),
-            Settled(by_text["odd"], EmbeddingState.FAILED),
-            Settled(by_text["empty"], EmbeddingState.SKIPPED),
-        ],
-        SPACE,
-    )
-
-    assert await store.outbox.count_pending() == 0
-    assert await store.spaces.space() == SPACE
-    [hit] = await store.search.nearest(text_vector("late"), SPACE, ALL, 10)
-    assert hit.event.content == {"text": "late"}
-    assert hit.event.update_time == hit.event.create_time
-    failed = await store.events.get(by_text["odd"].id)
-    assert failed is not None
-    assert failed.embedding_state is EmbeddingState.FAILED
-
-
-async def test_an_event_is_settled_once(store: Repositories) -> None:
-    await store.events.create([pending_event("late")], None)
-    [pending] = await store.outbox.pending(10)
-    await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], SPACE)
-
-    await store.outbox.settle([Settled(pending, EmbeddingState.FAILED)], None)
-
-    kept = await store.events.get(pending.id)
-    assert kept is not None
-    assert kept.embedding_state is EmbeddingState.EMBEDDED
-
-
-async def test_pending_events_are_not_settled_with_vectors_of_another_space(store: Repositories) -> None:
-    await store.events.create([new_event(), pending_event("late")], SPACE)
-    [pending] = await store.outbox.pending(10)
-
-    with pytest.raises(EmbeddingSpaceMismatchError):
-        await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("late"))], OTHER_SPACE)
-
-    assert await store.outbox.count_pending() == 1
 
 
 async def test_a_sample_has_contents_and_vectors(store: Repositories) -> None:

@@ -19,10 +19,8 @@ from store.errors import (
     EmbeddingSpaceUnknownError,
     SchemaError,
 )
-from store.events import EmbeddingState, EventFilter
-from store.repositories.outbox import Settled
+from store.events import EventFilter
 from store.repositories.postgres import events as event_sql
-from store.repositories.postgres import outbox as outbox_sql
 from store.repositories.postgres import search as search_sql
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
@@ -32,9 +30,9 @@ from tests.fixtures_store import (
     SPACE,
     execute,
     migrated,
+    nearest,
     new_event,
     open_database,
-    pending_event,
     text_vector,
 )
 
@@ -65,7 +63,7 @@ async def explain(database: Database, statement: str, *arguments: object) -> str
 async def test_search_uses_the_hnsw_index(database: Database, store: Repositories) -> None:
     await store.events.create([new_event()], SPACE)
 
-    plan = await explain(database, search_sql.SEARCH, text_vector("x"), None, None, None, 10)
+    plan = await explain(database, search_sql.NEAREST, text_vector("x"), None, None, None, 10)
 
     assert "ix_events_embedding" in plan
 
@@ -75,11 +73,6 @@ async def test_lists_use_the_index_on_time(database: Database) -> None:
 
     assert "ix_events_timestamp_id" in plan
     assert '"Sort"' not in plan
-
-
-async def test_the_backfill_uses_the_index_of_pending_events(database: Database) -> None:
-    assert "ix_events_pending" in await explain(database, outbox_sql.PENDING, 64)
-    assert "ix_events_pending" in await explain(database, outbox_sql.COUNT_PENDING)
 
 
 async def test_keys_are_looked_up_by_index(database: Database) -> None:
@@ -103,8 +96,8 @@ async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_databas
         far = [new_event(metadata={"rare": True}, embedding=-centre + 0.001 * number) for number in range(3)]
         await store.events.create(far + near, SPACE)
 
-        by_index = await explain(database, search_sql.SEARCH, text_vector("x"), {"rare": True}, None, None, 10)
-        hits = await store.search.nearest(text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
+        by_index = await explain(database, search_sql.NEAREST, text_vector("x"), {"rare": True}, None, None, 10)
+        hits = await nearest(store.search, text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
 
     assert "ix_events_embedding" in by_index
     assert {hit.event.id for hit in hits} == {one.id for one in far}
@@ -114,7 +107,7 @@ async def test_settings_of_a_search_do_not_stay_with_its_connection(database: Da
     async with database.connection() as connection:
         before = await connection.fetchval("SHOW enable_indexscan")
     await store.events.create([new_event()], SPACE)
-    await asyncio.gather(*(store.search.nearest(text_vector("x"), SPACE, ALL, 10) for _ in range(8)))
+    await asyncio.gather(*(nearest(store.search, text_vector("x"), SPACE, ALL, 10) for _ in range(8)))
 
     async def look() -> tuple[str, str]:
         async with database.connection() as connection:
@@ -160,17 +153,6 @@ async def test_batches_with_the_same_keys_in_another_order_do_not_get_in_each_ot
     assert len(await store.events.page(ALL, None, 1000)) == 50
 
 
-async def test_an_event_that_changed_meanwhile_is_not_settled(database: Database, store: Repositories) -> None:
-    await store.events.create([pending_event("old text")], None)
-    [pending] = await store.outbox.pending(10)
-    async with database.connection() as connection:
-        await connection.execute('UPDATE events SET content = \'{"text": "new"}\', update_time = clock_timestamp()')
-
-    await store.outbox.settle([Settled(pending, EmbeddingState.EMBEDDED, text_vector("old text"))], SPACE)
-
-    assert await store.outbox.count_pending() == 1
-
-
 async def insert_old_row(database: Database, content: str, metadata: str, vector: str) -> UUID:
     """A row as the monolith could have left it."""
     async with database.connection() as connection:
@@ -192,15 +174,15 @@ async def test_vectors_that_nobody_recorded_are_not_mixed_or_compared(database: 
     with pytest.raises(EmbeddingSpaceUnknownError):
         await store.events.create([new_event()], SPACE)
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await store.search.nearest(text_vector("x"), SPACE, ALL, 10)
+        await nearest(store.search, text_vector("x"), SPACE, ALL, 10)
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await store.search.nearest(text_vector("x"), None, ALL, 10)
+        await nearest(store.search, text_vector("x"), None, ALL, 10)
     assert len(await store.events.page(ALL, None, 10)) == 1
 
     await store.spaces.adopt_space(SPACE)
 
     assert await store.events.create([new_event()], SPACE) != [None]
-    assert len(await store.search.nearest(text_vector("x"), SPACE, ALL, 10)) == 2
+    assert len(await nearest(store.search, text_vector("x"), SPACE, ALL, 10)) == 2
 
 
 async def test_old_rows_of_any_json_are_read(database: Database, store: Repositories) -> None:
@@ -214,7 +196,7 @@ async def test_old_rows_of_any_json_are_read(database: Database, store: Reposito
     assert (stored.content, stored.metadata) == ({"value": [1, 2]}, {"value": "text"})
     assert await store.events.get(huge) is not None
     # A vector of zeros has no direction, and no place among the hits.
-    assert [hit.event.id for hit in await store.search.nearest(text_vector("x"), SPACE, ALL, 10)] == [array]
+    assert [hit.event.id for hit in await nearest(store.search, text_vector("x"), SPACE, ALL, 10)] == [array]
 
 
 @pytest.mark.parametrize(

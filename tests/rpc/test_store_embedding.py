@@ -27,6 +27,7 @@ from tests.fixtures_store import (
     StartStore,
     StoreUnderTest,
     create_request,
+    nearest,
     stores,
     text_vector,
 )
@@ -140,7 +141,7 @@ async def test_a_stopped_embedder_does_not_stop_writes(store: StoreUnderTest) ->
     )
 
     assert {one.event.embedding_state for one in answer.results} == {PENDING}
-    assert await store.repositories.outbox.count_pending() == 100
+    assert (await store.repositories.outbox.backlog()).pending == 100
     # Nothing is gained by asking it for the second half.
     assert {len(call) for call in store.embedder.calls} == {64}
 
@@ -295,7 +296,7 @@ async def test_vectors_of_an_unknown_model_are_not_mixed_until_it_is_adopted(sto
         assert reason_of(caught.value) == "EMBEDDING_SPACE_UNKNOWN"
         assert "python -m store adopt-space" in (caught.value.details() or "")
     with pytest.raises(EmbeddingSpaceUnknownError):
-        await store.repositories.search.nearest(text_vector("x"), None, EventFilter(), 1)
+        await nearest(store.repositories.search, text_vector("x"), None, EventFilter(), 1)
 
     adopted = await adoption(store).run()
 

@@ -17,12 +17,11 @@ from store.repositories.postgres.spaces import hold_space
 # leaves its connection behind; this setting ends it.
 BEGIN_CLAIM = "SET LOCAL idle_in_transaction_session_timeout = '120s'"
 
-# The timestamp goes out and in as text: a row of the monolith may have one that no datetime can hold.
 CLAIM = """
-    SELECT id, timestamp::text AS timestamp, content, embedding_attempts
+    SELECT id, timestamp, content, embedding_attempts
     FROM events
     WHERE embedding_state = 'PENDING' AND (embedding_retry_time IS NULL OR embedding_retry_time <= now())
-    ORDER BY events.timestamp, id
+    ORDER BY timestamp, id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 """
@@ -31,7 +30,7 @@ SETTLE = """
     UPDATE events
     SET embedding_state = $3, embedding = $4, embedding_attempts = $5, embedding_error = $6,
         embedding_retry_time = clock_timestamp() + make_interval(secs => $7)
-    WHERE id = $1 AND timestamp = $2::text::timestamptz
+    WHERE id = $1 AND timestamp = $2
 """
 
 # Counts of two partial indexes, and the first row of one.

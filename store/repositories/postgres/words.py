@@ -8,11 +8,10 @@ from store.events import Words
 from store.repositories.postgres.rows import Row, object_of
 from store.repositories.words import WordsClaim
 
-# The timestamp goes out and in as text: a row of the monolith may have one that no datetime can hold.
 CLAIM_WITHOUT_WORDS = """
-    SELECT id, timestamp::text AS timestamp, content
+    SELECT id, timestamp, timestamp::text AS timestamp_text, content
     FROM events WHERE terms IS NULL
-    ORDER BY events.timestamp, id
+    ORDER BY timestamp, id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 """
@@ -20,12 +19,12 @@ CLAIM_WITHOUT_WORDS = """
 COUNT_WITHOUT_WORDS = "SELECT count(*) FROM events WHERE terms IS NULL"
 
 # One statement for all rows, because each that writes leaves a row in lexical_changes; and JSON, because arrays of
-# arrays of different lengths cannot be bound.
+# arrays of different lengths cannot be bound. The range of times says which partitions need not be looked at.
 FILL = """
     UPDATE events AS e
     SET terms = filled.terms, term_counts = filled.counts, term_total = filled.total
     FROM jsonb_to_recordset($1) AS filled (id uuid, "timestamp" text, terms bigint[], counts integer[], total integer)
-    WHERE e.id = filled.id AND e.timestamp = filled.timestamp::timestamptz
+    WHERE e.id = filled.id AND e.timestamp = filled.timestamp::timestamptz AND e.timestamp BETWEEN $2 AND $3
 """
 
 
@@ -60,11 +59,11 @@ class PostgresWordsClaim:
         filled = [
             {
                 "id": str(row["id"]),
-                "timestamp": row["timestamp"],
+                "timestamp": row["timestamp_text"],
                 "terms": one.terms,
                 "counts": one.counts,
                 "total": one.total,
             }
             for row, one in zip(self._rows, words, strict=True)
         ]
-        await self._connection.execute(FILL, filled)
+        await self._connection.execute(FILL, filled, self._rows[0]["timestamp"], self._rows[-1]["timestamp"])
