@@ -35,9 +35,14 @@ def _compare_type(
     return None
 
 
-def _configure(plan: MigrationPlan, **how: Any) -> None:
+def _configure(plan: MigrationPlan, partitions: frozenset[str] = frozenset(), **how: Any) -> None:
+    def include_name(name: str | None, kind: str, _parents: object) -> bool:
+        """Do not even look at the partitions: there may be hundreds, and they are what their parent is."""
+        return not (kind == "table" and name in partitions)
+
     context.configure(
         target_metadata=build_metadata(plan.dimension),
+        include_name=include_name,
         include_object=_include_object,
         compare_type=_compare_type,
         **how,
@@ -53,8 +58,9 @@ def _run(connection: Connection, plan: MigrationPlan) -> None:
     _set(connection, "lock_timeout", plan.lock_timeout)
     _set_literal(connection, "TimeZone", "UTC")
     require_dimension(connection, plan.dimension)
+    partitions = frozenset(connection.execute(text("SELECT relname FROM pg_class WHERE relispartition")).scalars())
     connection.commit()
-    _configure(plan, connection=connection)
+    _configure(plan, partitions, connection=connection)
 
 
 def _set(connection: Connection, name: str, seconds: float) -> None:

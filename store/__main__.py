@@ -14,12 +14,14 @@ from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
 from store.reembed_command import run_reembed
 from store.repositories.postgres.lexical import PostgresLexical
+from store.repositories.postgres.partitions import PostgresPartitions
 from store.repositories.postgres.words import PostgresWords
 from store.settings import StoreSettings
 from store.use_cases.backfill import Backfill
 from store.use_cases.fill_words import FillWords
 from store.use_cases.fold_words import FoldWords
 from store.use_cases.observe_backlog import ObserveBacklog
+from store.use_cases.upkeep import Upkeep
 from store.wiring import Repositories, admin_servicer, event_servicer, new_database, open_database, open_embedding
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc, store_admin_pb2, store_admin_pb2_grpc
 
@@ -41,7 +43,7 @@ async def serve(settings: StoreSettings) -> None:
     metrics = StoreMetrics(registry)
     database = new_database(settings)
     metrics.watch_pool(database.pool_use)
-    repositories = Repositories.of_postgres(database)
+    repositories = Repositories.of_postgres(database, settings.events_max_partitions)
     server = Server(settings, registry, services=[_SERVICE, _ADMIN])
     async with open_embedding(settings, repositories.spaces) as embedding, contextlib.AsyncExitStack() as tasks:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
@@ -57,6 +59,12 @@ async def serve(settings: StoreSettings) -> None:
                 DatabaseWatcher(database, server.set_ready).run(),
                 ObserveBacklog(repositories.outbox, metrics).run(),
                 FoldWords(PostgresLexical(database)).run(),
+                Upkeep(
+                    PostgresPartitions(database, settings.events_max_partitions),
+                    metrics,
+                    months_ahead=settings.events_partitions_ahead,
+                    retention_months=settings.events_retention_months,
+                ).run(),
                 FillWords(PostgresWords(database), metrics, settings.backfill_interval_seconds).run(),
             ]
             if settings.embedding_auto_generate:

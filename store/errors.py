@@ -1,5 +1,6 @@
 """The cases that only the store knows."""
 
+from datetime import datetime
 from uuid import UUID
 
 from servicekit.errors import (
@@ -117,6 +118,17 @@ class TextsRefusedError(InvalidArgumentError):
     def __init__(self, indexes: frozenset[int], description: str) -> None:
         super().__init__("inputs", description)
         self.indexes = indexes
+
+
+class TimesRefusedError(InvalidArgumentError):
+    """Events of these times would need more partitions than there may be."""
+
+    def __init__(self, times: frozenset[datetime]) -> None:
+        super().__init__(
+            "event.timestamp",
+            "is in a month without events, and there are as many months with events as EVENTS_MAX_PARTITIONS allows",
+        )
+        self.times = times
 
 
 class SchemaError(FailedPreconditionError):

@@ -1,13 +1,13 @@
 """What the store measures of itself, beside its RPCs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from store.events import EmbeddingState
 from store.repositories.outbox import Backlog
-from store.repositories.status import PoolUse
+from store.repositories.status import Partition, PoolUse
 from store.use_cases.backfill import BatchOutcome
 
 
@@ -37,6 +37,9 @@ class StoreMetrics:
         self._connections = Gauge(
             "trimem_store_pool_connections", "Connections to the database", ["state"], registry=registry
         )
+        self._partition_rows = Gauge(
+            "trimem_store_partition_rows", "Events of a partition, estimated", ["partition"], registry=registry
+        )
         for outcome in BatchOutcome:
             self._batches.labels(outcome.value)
 
@@ -62,6 +65,12 @@ class StoreMetrics:
     def attempt_failed(self) -> None:
         """A text was tried in vain, by its own fault."""
         self._attempts.inc()
+
+    def partitions(self, partitions: Sequence[Partition]) -> None:
+        """All partitions; those that were dropped are not reported any more."""
+        self._partition_rows.clear()
+        for one in partitions:
+            self._partition_rows.labels(one.name).set(one.rows)
 
     def watch_pool(self, use: Callable[[], PoolUse]) -> None:
         """Ask how the connections are used whenever somebody reads the metrics."""

@@ -61,6 +61,16 @@ class StoreSettings(ServiceSettings):
         5, gt=0, le=3600, description="Time between looks for events that wait for their embedding"
     )
 
+    events_partitions_ahead: int = Field(
+        4, ge=1, le=120, description="Months after the current one that have a partition before there are events"
+    )
+    events_max_partitions: int = Field(
+        400, ge=2, le=10_000, description="Most months with events; an event of one more is INVALID_ARGUMENT"
+    )
+    events_retention_months: int = Field(
+        0, ge=0, le=1200, description="Months before the current one that are kept; older ones are dropped. 0 keeps all"
+    )
+
     @field_validator("database_url")
     @classmethod
     def _plain_postgres_url(cls, value: SecretStr) -> SecretStr:

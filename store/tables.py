@@ -52,8 +52,9 @@ def _events(metadata: MetaData, dimension: int) -> None:
         Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
         Column("embedding", VECTOR(dimension)),
         Column("embedding_state", Text, nullable=False, server_default=text("'PENDING'")),
-        Column("create_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
-        Column("update_time", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
+        # NULL in rows from before Trimem, which have none: readers take the timestamp.
+        Column("create_time", TIMESTAMP(timezone=True), server_default=text("now()")),
+        Column("update_time", TIMESTAMP(timezone=True), server_default=text("now()")),
         # The words of the text, hashed, and how often each comes; NULL until the store has looked, empty without words.
         Column("terms", ARRAY(BigInteger)),
         Column("term_counts", ARRAY(Integer)),
@@ -62,9 +63,11 @@ def _events(metadata: MetaData, dimension: int) -> None:
         Column("embedding_error", Text),
         # When a PENDING event may be tried again; NULL is at once.
         Column("embedding_retry_time", TIMESTAMP(timezone=True)),
-        # The timestamp is part of the key because partitioning by time will ask for it; event_keys keeps ids unique.
+        # The timestamp is part of the key because partitioning by it asks for that; event_keys keeps ids unique.
         PrimaryKeyConstraint("id", "timestamp"),
         CheckConstraint(f"embedding_state IN ({states})", name="embedding_state"),
+        # The partitions, one a month, are no part of this description: the store makes and drops them as time goes by.
+        postgresql_partition_by='RANGE ("timestamp")',
     )
     Index("ix_events_timestamp_id", events.c.timestamp, events.c.id)
     Index(

@@ -18,6 +18,7 @@ from store.repositories.memory_search import MemorySearch
 from store.repositories.outbox import Outbox
 from store.repositories.postgres.events import PostgresEvents
 from store.repositories.postgres.outbox import PostgresOutbox
+from store.repositories.postgres.partitions import MOST, PostgresPartitions
 from store.repositories.postgres.search import PostgresSearch
 from store.repositories.postgres.spaces import PostgresSpaces
 from store.repositories.postgres.status import PostgresStatus
@@ -51,11 +52,10 @@ class Repositories:
     spaces: SpaceRepository
 
     @classmethod
-    def of_postgres(cls, database: Database) -> Self:
+    def of_postgres(cls, database: Database, most_partitions: int = MOST) -> Self:
         """Those of a running store."""
-        return cls(
-            PostgresEvents(database), PostgresSearch(database), PostgresOutbox(database), PostgresSpaces(database)
-        )
+        events = PostgresEvents(database, PostgresPartitions(database, most_partitions))
+        return cls(events, PostgresSearch(database), PostgresOutbox(database), PostgresSpaces(database))
 
     @classmethod
     def of_memory(cls) -> Self:
@@ -72,7 +72,7 @@ def event_servicer(settings: StoreSettings, repositories: Repositories, embeddin
         settings.embedding_fail_strategy,
         automatic=settings.embedding_auto_generate,
     )
-    create = CreateEvents(repositories.events, embed)
+    create = CreateEvents(repositories.events, embed, settings.events_retention_months)
     return EventServicer(
         EventUseCases(
             create=create,

@@ -3,7 +3,8 @@
 Revision: 0002
 Follows: 0001
 
-Every row stays. `events` is rewritten once, under an exclusive lock; migrations/README.md says how long that takes.
+Every row stays where it is. `events` is locked exclusively for the time of reading it a few times and of building the
+indexes that it lacks; the HNSW index is kept.
 """
 
 from collections.abc import Callable
@@ -65,46 +66,31 @@ def downgrade() -> None:
 
 def _fill_events() -> None:
     op.execute("UPDATE events SET metadata = '{}' WHERE metadata IS NULL OR metadata = 'null'")
-    columns = _columns("events")
-    created = _as_utc(columns, "created_at")
-    updated = _as_utc(columns, "updated_at")
+    # A constant default is written down once, not into every row: nothing is rewritten, no index is built again.
     op.execute(
-        "ALTER TABLE events ADD COLUMN embedding_state text, ADD COLUMN create_time timestamptz, "
-        "ADD COLUMN update_time timestamptz"
+        "ALTER TABLE events ADD COLUMN embedding_state text NOT NULL DEFAULT 'EMBEDDED', "
+        "ADD COLUMN create_time timestamptz, ADD COLUMN update_time timestamptz"
     )
-    # A change of type with an expression writes the table and its indexes anew, once. An UPDATE would leave as many
-    # dead rows as live ones, and put every vector into the HNSW index a second time, one by one.
+    op.execute("UPDATE events SET embedding_state = 'PENDING' WHERE embedding IS NULL")
+    # Rows from before have no times; their readers take the timestamp instead.
     op.execute(
-        f"""
+        """
         ALTER TABLE events
-        ALTER COLUMN embedding_state TYPE text
-            USING CASE WHEN embedding IS NULL THEN 'PENDING' ELSE 'EMBEDDED' END,
-        ALTER COLUMN create_time TYPE timestamptz USING coalesce({created}, "timestamp"),
-        ALTER COLUMN update_time TYPE timestamptz USING coalesce({updated}, {created}, "timestamp"),
         ALTER COLUMN embedding_state SET DEFAULT 'PENDING',
-        ALTER COLUMN embedding_state SET NOT NULL,
         ALTER COLUMN create_time SET DEFAULT now(),
-        ALTER COLUMN create_time SET NOT NULL,
         ALTER COLUMN update_time SET DEFAULT now(),
-        ALTER COLUMN update_time SET NOT NULL,
         ALTER COLUMN "timestamp" SET DEFAULT now(),
         ALTER COLUMN "timestamp" SET NOT NULL,
         ALTER COLUMN content SET NOT NULL,
-        ALTER COLUMN metadata SET DEFAULT '{{}}',
+        ALTER COLUMN metadata SET DEFAULT '{}',
         ALTER COLUMN metadata SET NOT NULL,
         ALTER COLUMN embedding DROP NOT NULL
         """
     )
+    columns = _columns("events")
     for column in ("created_at", "updated_at"):
         if column in columns:  # kept as they were, and not written any more
             op.alter_column("events", column, nullable=True)
-
-
-def _as_utc(columns: dict[str, str], column: str) -> str:
-    """An SQL expression for the time in an old column, NULL where there is no such column."""
-    if column not in columns:
-        return "NULL::timestamptz"
-    return f"{column} AT TIME ZONE 'UTC'" if columns[column] == "timestamp without time zone" else column
 
 
 def _normalise_primary_key() -> None:
@@ -154,17 +140,17 @@ def _normalise_graph() -> None:
     op.execute("ALTER TABLE edges ALTER COLUMN edge_id SET DEFAULT gen_random_uuid()")
 
 
-def _columns(table: str) -> dict[str, str]:
+def _columns(table: str) -> set[str]:
     if context.is_offline_mode():  # the shape that 0001 makes
-        return {}
+        return set()
     rows = op.get_bind().execute(
         sa.text(
-            "SELECT column_name, data_type FROM information_schema.columns "
+            "SELECT column_name FROM information_schema.columns "
             "WHERE table_schema = current_schema() AND table_name = :table"
         ),
         {"table": table},
     )
-    return {row.column_name: row.data_type for row in rows}
+    return set(rows.scalars())
 
 
 def _ensure_index(table: str, name: str, definition: str, create: Callable[[], None]) -> None:

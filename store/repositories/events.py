@@ -46,7 +46,8 @@ class EventRepository(Protocol):
         """Store events, all in one transaction. Ids and request ids must be distinct.
 
         Returns the stored event for each, or None when its id or request_id turned out to be taken: ask `known`.
-        `space` is None exactly when no event has a vector.
+        `space` is None exactly when no event has a vector. Raises TimesRefusedError when events are of months that
+        cannot have a partition.
         """
         ...
 

@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
 from servicekit.off_loop import off_loop
-from store.errors import EventAlreadyExistsError
+from store.errors import EventAlreadyExistsError, TimesRefusedError
 from store.events import Event, EventDraft, GivenVector, NewEvent
+from store.partitions import horizon
 from store.repositories.events import EventRepository, KnownKeys
 from store.use_cases.embed_events import EmbeddedEvents, EmbedEvents
 from store.use_cases.event_rules import accept_draft, accept_given_vector
@@ -67,9 +68,11 @@ class CreateEvents:
     The outcome for each event is as if it had been created alone, after those before it.
     """
 
-    def __init__(self, events: EventRepository, embed: EmbedEvents) -> None:
+    def __init__(self, events: EventRepository, embed: EmbedEvents, retention_months: int = 0) -> None:
+        """Events of months before the last `retention_months` are refused, as they are dropped; 0 is no limit."""
         self._events = events
         self._embed = embed
+        self._retention_months = retention_months
 
     async def one(self, draft: EventDraft) -> Event:
         """Store an event. Raises what is wrong with it, or what stands in its way."""
@@ -91,7 +94,8 @@ class CreateEvents:
     async def prepare(self, drafts: Sequence[EventDraft | InvalidArgumentError]) -> Batch:
         """Check events and embed their texts; writes nothing. Raises as `batch`."""
         now = datetime.now(UTC)
-        batch = await off_loop(len(drafts) * _EVENT_BYTES, lambda: _accepted(drafts, now))
+        oldest = horizon(now, self._retention_months)
+        batch = await off_loop(len(drafts) * _EVENT_BYTES, lambda: _accepted(drafts, now, oldest))
         await self._embed.in_recorded_space(partial(self._make_ready, batch))
         return batch
 
@@ -120,8 +124,12 @@ class CreateEvents:
         batch.ready = None
         outcomes = dict(zip(places, embedded.outcomes, strict=True))
         fresh = {place: one for place, one in outcomes.items() if not isinstance(one, TrimemError)}
-        stored = await self._events.create(list(fresh.values()), embedded.space) if fresh else []
         batch.settle({place: one for place, one in outcomes.items() if isinstance(one, TrimemError)})
+        try:
+            stored = await self._events.create(list(fresh.values()), embedded.space) if fresh else []
+        except TimesRefusedError as error:  # the others come with the next round
+            batch.settle({place: error for place, one in fresh.items() if one.timestamp in error.times})
+            return
         batch.settle({place: Stored(event) for place, event in zip(fresh, stored, strict=True) if event is not None})
 
     async def _look_up(self, waiting: Mapping[int, _Wanted]) -> KnownKeys:
@@ -131,13 +139,13 @@ class CreateEvents:
         )
 
 
-def _accepted(drafts: Sequence[EventDraft | InvalidArgumentError], now: datetime) -> Batch:
+def _accepted(drafts: Sequence[EventDraft | InvalidArgumentError], now: datetime, oldest: datetime | None) -> Batch:
     batch = Batch()
     for place, draft in enumerate(drafts):
         try:
             if isinstance(draft, InvalidArgumentError):
                 raise draft
-            batch.waiting[place] = _Wanted(accept_draft(draft, now), bool(draft.id), accept_given_vector(draft))
+            batch.waiting[place] = _Wanted(accept_draft(draft, now, oldest), bool(draft.id), accept_given_vector(draft))
         except InvalidArgumentError as error:
             batch.results[place] = error
     return batch

@@ -29,10 +29,17 @@ _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _LONGEST_PATH = 200
 
 
-def accept_draft(draft: EventDraft, now: datetime) -> NewEvent:
-    """The event of a CreateEventRequest, with an id and a timestamp. Raises InvalidArgumentError."""
+def accept_draft(draft: EventDraft, now: datetime, oldest: datetime | None = None) -> NewEvent:
+    """The event of a CreateEventRequest, with an id and a timestamp. Raises InvalidArgumentError.
+
+    `oldest` is the first time of which events are kept, None without one.
+    """
     if draft.request_id and not _REQUEST_ID.fullmatch(draft.request_id):
         raise InvalidArgumentError("request_id", "must be 1 to 128 printable ASCII characters")
+    if oldest is not None and draft.timestamp is not None and draft.timestamp < oldest:
+        raise InvalidArgumentError(
+            "event.timestamp", f"is before {oldest:%Y-%m}, and older events are not kept (EVENTS_RETENTION_MONTHS)"
+        )
     return NewEvent(
         id=accept_id("event.id", draft.id) if draft.id else uuid6.uuid7(),
         timestamp=draft.timestamp or now,

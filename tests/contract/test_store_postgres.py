@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from store.errors import (
 from store.events import EventFilter
 from store.repositories.postgres import events as event_sql
 from store.repositories.postgres import search as search_sql
+from store.repositories.postgres.partitions import PostgresPartitions
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_store import (
@@ -212,6 +214,7 @@ async def test_old_rows_of_times_that_have_no_place_in_an_answer_are_read(
     database: Database, store: Repositories, kept: str, read: str
 ) -> None:
     await insert_old_row(database, "{}", "{}", str(text_vector("x").tolist()))
+    await PostgresPartitions(database).ensure({datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)})
     async with database.connection() as connection:
         await connection.execute(f"UPDATE events SET timestamp = '{kept}'")
 
