@@ -11,9 +11,13 @@ import pytest
 from servicekit.errors import TrimemError, UnavailableError
 from store.errors import EventAlreadyExistsError
 from store.events import EmbeddingSpace, Event, EventDraft, NewEvent
-from store.repositories.memory import MemoryEvents
-from store.use_cases.create_events import CreateEvents
+from store.repositories.memory import MemoryEvents, MemorySpaces
+from store.use_cases.create_events import CreateEvents, Stored
+from store.use_cases.embed_events import EmbedEvents
+from store.use_cases.embedder import EmbeddedTexts, InputKind
+from store.use_cases.embedding import TextEmbedding
 from store.use_cases.event_rules import accept_draft
+from tests.fixtures_store import DIMENSION
 
 
 @dataclass(slots=True)
@@ -38,6 +42,20 @@ class Haunted(MemoryEvents):
         return [None] * len(events)
 
 
+class NoEmbedder:
+    """Must not be asked."""
+
+    async def embed(self, texts: Sequence[str], kind: InputKind) -> EmbeddedTexts:
+        """See Embedder."""
+        raise AssertionError(texts)
+
+
+def creating(events: MemoryEvents) -> CreateEvents:
+    """CreateEvents that embeds nothing."""
+    embedding = TextEmbedding(NoEmbedder(), DIMENSION)
+    return CreateEvents(events, EmbedEvents(embedding, MemorySpaces(events.data), automatic=False))
+
+
 def draft(**fields: Any) -> EventDraft:
     """A good event."""
     return EventDraft(content={"text": "ours"}, **fields)
@@ -52,7 +70,7 @@ async def test_a_request_id_that_was_taken_meanwhile_gives_the_event_of_the_othe
     ours = draft(request_id="r")
     other = theirs(ours)
 
-    stored = await CreateEvents(Contended(theirs=[other]), None).one(ours)
+    stored = await creating(Contended(theirs=[other])).one(ours)
 
     assert stored.id == other.id
     assert stored.content == {"text": "theirs"}
@@ -62,19 +80,21 @@ async def test_an_id_that_was_taken_meanwhile_already_exists() -> None:
     ours = draft(id=str(uuid4()))
 
     with pytest.raises(EventAlreadyExistsError):
-        await CreateEvents(Contended(theirs=[theirs(ours)]), None).one(ours)
+        await creating(Contended(theirs=[theirs(ours)])).one(ours)
 
 
 async def test_only_the_taken_events_of_a_batch_are_looked_at_again() -> None:
     by_request, by_id, free = draft(request_id="r"), draft(id=str(uuid4())), draft()
     events = Contended(theirs=[theirs(by_request), theirs(by_id)])
 
-    results = await CreateEvents(events, None).batch([by_request, by_id, free, by_request])
+    results = await creating(events).batch([by_request, by_id, free, by_request])
 
-    assert isinstance(results[0], Event)
-    assert results[0].content == {"text": "theirs"}
+    assert isinstance(results[0], Stored)
+    assert results[0].event.content == {"text": "theirs"}
+    assert results[0].is_repeated
     assert isinstance(results[1], EventAlreadyExistsError)
-    assert isinstance(results[2], Event)
+    assert isinstance(results[2], Stored)
+    assert not results[2].is_repeated
     assert results[3] == results[0]
     assert len(events.data.stored) == 3
 
@@ -83,14 +103,15 @@ async def test_a_thousand_equal_requests_of_a_batch_write_once() -> None:
     events = MemoryEvents()
     identity = str(uuid4())
 
-    same_request = await CreateEvents(events, None).batch([draft(request_id="r")] * 1000)
-    same_id = await CreateEvents(events, None).batch([draft(id=identity)] * 1000)
+    same_request = await creating(events).batch([draft(request_id="r")] * 1000)
+    same_id = await creating(events).batch([draft(id=identity)] * 1000)
 
-    assert len({one.id for one in same_request if isinstance(one, Event)}) == 1
+    assert len({one.event.id for one in same_request if isinstance(one, Stored)}) == 1
+    assert sum(isinstance(one, Stored) and one.is_repeated for one in same_request) == 999
     assert sum(isinstance(one, TrimemError) for one in same_id) == 999
     assert len(events.data.stored) == 2
 
 
 async def test_keys_that_stay_taken_end_the_attempts() -> None:
     with pytest.raises(UnavailableError):
-        await CreateEvents(Haunted(), None).one(draft(request_id="r"))
+        await creating(Haunted()).one(draft(request_id="r"))

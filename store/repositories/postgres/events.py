@@ -56,23 +56,23 @@ COLUMNS = (
 )
 
 # An id of the monolith may have two rows; the newest has the id, here as in GET.
-LOCK = "SELECT timestamp FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1 FOR UPDATE"
+_THIS = "id = $1 AND timestamp = (SELECT timestamp FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1)"
 
 # The time of the last change is what the backfill knows a state of an event by: it must grow, whatever the clock does.
 _GROWN = "greatest(now(), update_time + interval '1 microsecond')"
 
 UPDATE_CONTENT = f"""
     UPDATE events
-    SET content = $3, embedding = $4, embedding_state = $5, embedding_error = $6,
-        terms = $7, term_counts = $8, term_total = $9,
+    SET content = $2, embedding = $3, embedding_state = $4, embedding_error = $5,
+        terms = $6, term_counts = $7, term_total = $8,
         embedding_attempts = 0, embedding_retry_time = NULL, update_time = {_GROWN}
-    WHERE id = $1 AND timestamp = $2
+    WHERE {_THIS}
     RETURNING {EVENT_COLUMNS}
 """
 
 UPDATE_METADATA = f"""
-    UPDATE events SET metadata = $3, update_time = {_GROWN}
-    WHERE id = $1 AND timestamp = $2
+    UPDATE events SET metadata = $2, update_time = {_GROWN}
+    WHERE {_THIS}
     RETURNING {EVENT_COLUMNS}
 """
 
@@ -210,18 +210,14 @@ async def _create(
 async def _update(
     connection: Connection, event_id: UUID, change: EventChange, space: EmbeddingSpace | None
 ) -> Event | None:
-    timestamp = await connection.fetchval(LOCK, event_id)
-    if timestamp is None:
-        return None
     row = None
     if change.content is not None:
-        row = await connection.fetchrow(
-            UPDATE_CONTENT, event_id, timestamp, change.content.content, *_searchable(change.content)
-        )
-        if change.content.embedding is not None and space is not None:
+        content = change.content
+        row = await connection.fetchrow(UPDATE_CONTENT, event_id, content.content, *_searchable(content))
+        if row is not None and content.embedding is not None and space is not None:
             await hold_space(connection, space, written=[event_id])
     if change.metadata is not None:
-        row = await connection.fetchrow(UPDATE_METADATA, event_id, timestamp, change.metadata)
+        row = await connection.fetchrow(UPDATE_METADATA, event_id, change.metadata)
     return None if row is None else event_of(row)
 
 
