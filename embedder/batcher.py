@@ -67,13 +67,8 @@ class Batcher:
         self._lock = threading.Lock()  # guards `_waiting` and `_turns`
         #: Turns that the device was asked for and that have not ended.
         self._turns = 0
-        self._tokens_per_second = 1_000.0
-        self._room = Room(
-            max_items=max_items,
-            max_tokens=max_tokens,
-            waiting_tokens=lambda: self._waiting.tokens,
-            tokens_per_second=lambda: self._tokens_per_second,
-        )
+        # Nothing here may refer back to us: a model goes when the last reference to it goes (see `release_memory`).
+        self._room = Room(self._waiting, max_items=max_items, max_tokens=max_tokens)
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._deaths = 0
@@ -204,7 +199,7 @@ class Batcher:
         seconds = time.monotonic() - started
         tokens = sum(entry.length for entry in batch)
         padded = len(batch) * max(entry.length for entry in batch)
-        self._tokens_per_second += 0.2 * (tokens / max(seconds, 1e-6) - self._tokens_per_second)
+        self._room.tokens_per_second += 0.2 * (tokens / max(seconds, 1e-6) - self._room.tokens_per_second)
         self._tell(self._deliver, batch, rows, started, seconds)
         self._observer.batch_ran(self._name, inputs=len(batch), tokens=tokens, padded_tokens=padded, seconds=seconds)
 

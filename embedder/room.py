@@ -1,10 +1,10 @@
 """How much may wait for a model: inputs and tokens."""
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from embedder.waiting import Waiting
 from servicekit.errors import ResourceExhaustedError, UnavailableError
 
 
@@ -23,19 +23,13 @@ class BatcherClosedError(UnavailableError):
 class Room:
     """Lets calls in as long as there is room, counting what they bring until they leave. Belongs to one event loop."""
 
-    def __init__(
-        self,
-        *,
-        max_items: int,
-        max_tokens: int,
-        waiting_tokens: Callable[[], int],
-        tokens_per_second: Callable[[], float],
-    ) -> None:
-        """`waiting_tokens` and `tokens_per_second` are how much waits already, and how fast it goes."""
+    def __init__(self, waiting: Waiting, *, max_items: int, max_tokens: int) -> None:
+        """`waiting` is what waits already."""
+        self._waiting = waiting
         self._max_items = max_items
         self._max_tokens = max_tokens
-        self._waiting_tokens = waiting_tokens
-        self._tokens_per_second = tokens_per_second
+        #: How fast it goes, as far as is known.
+        self.tokens_per_second = 1_000.0
         #: Inputs that were admitted and are not answered.
         self.items = 0
         self._expected = 0  # tokens of inputs that were admitted and do not wait yet, as far as anybody knows
@@ -77,13 +71,13 @@ class Room:
             self._empty.set()
 
     def _is_full(self, count: int, tokens: int) -> bool:
-        expected = self._waiting_tokens() + self._expected
+        expected = self._waiting.tokens + self._expected
         full = expected >= self._max_tokens or expected + tokens > self._max_tokens
         return full or self.items + count > self._max_items
 
     def _full(self) -> QueueFullError:
-        waiting = self._waiting_tokens()
-        delay = min(30.0, max(0.1, waiting / self._tokens_per_second() / 2))
+        waiting = self._waiting.tokens
+        delay = min(30.0, max(0.1, waiting / self.tokens_per_second / 2))
         return QueueFullError(
             f"{self.items} inputs with {waiting} tokens wait for the model already", retry_after=delay
         )

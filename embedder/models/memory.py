@@ -159,7 +159,8 @@ def limit_kernel_caches() -> None:
 def release_memory() -> None:
     """Give memory that nothing refers to any more back to the system.
 
-    glibc keeps what was freed for the next allocation, and an unloaded model would still fill the budget.
+    glibc keeps what was freed for the next allocation, and an unloaded model would still fill the budget. A model that
+    refers to itself in a circle would stay: loading froze what the collector may look at (`_collector_at_rest`).
     """
     gc.collect()
     trim_heap()
