@@ -66,6 +66,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    #: Events that were claimed.
+    size: int
     settled: list[Settled]
     space: EmbeddingSpace | None
     #: What stood in the way of the events that are not settled.
@@ -114,7 +116,7 @@ class Backfill:
             return 0
         self._tell(batch.settled)
         if batch.trouble is not None:
-            self._size = max(1, self._size // 2)
+            self._size = max(1, batch.size // 2)
             raise batch.trouble
         self._size = min(CALL_TEXTS, self._size + _GROWTH)
         return len(batch.settled)
@@ -175,7 +177,7 @@ class Backfill:
                 settled.append(
                     Settled(alone, EmbeddingState.PENDING, None, alone.attempts, trouble.message, _retry_after(0))
                 )
-        return _Batch(settled, embedded.space, trouble)
+        return _Batch(len(events), settled, embedded.space, trouble)
 
     async def _embeds_others(self) -> bool:
         """Whether the embedder embeds a text of which we know no harm, and that it cannot have in its cache."""
@@ -204,7 +206,7 @@ class Backfill:
             if one.attempts > one.event.attempts:
                 self._observer.attempt_failed()
             if one.state is EmbeddingState.FAILED:
-                self._log.warning("parked", event=str(one.event.id), attempts=one.attempts, why=one.error)
+                self._log.warning("parked", event_id=str(one.event.id), attempts=one.attempts, why=one.error)
             if one.state is not EmbeddingState.PENDING:
                 self._observer.settled(one.state)
 
