@@ -9,7 +9,12 @@ from uuid import UUID
 from store.repositories.search import Candidate, Candidates, Recency
 
 #: Share of meaning in the score of a hybrid search; the rest is that of words.
-MEANING = 0.7
+MEANING = 0.3
+
+#: What a similarity is measured against: that of the event at this place by similarity.
+_FLOOR_PLACE = 200
+#: Where all similarities are within less than this, they tell nothing.
+_LEAST_SPREAD = 0.1
 
 
 class SearchMode(StrEnum):
@@ -59,34 +64,45 @@ def rank(
 
 
 class _Score:
-    """The score of candidates before recency."""
+    """The score of candidates before recency, in [0, 1]."""
 
     def __init__(self, candidates: Candidates, mode: SearchMode) -> None:
         self._mode = mode
         self._candidates = candidates
-        self._unknown = _typical_similarity(candidates.found)
+        similarities = sorted((one.similarity for one in candidates.found if one.similarity is not None), reverse=True)
+        self._nearest = similarities[0] if similarities else 0.0
+        floor = similarities[:_FLOOR_PLACE][-1] if similarities else 0.0
+        self._spread = max(_LEAST_SPREAD, self._nearest - floor)
+        self._typical = _typical_similarity(candidates.found)
 
     def of(self, candidate: Candidate) -> float:
-        """In [0, 1]."""
-        return self._of(candidate.similarity, candidate.lexical_score)
+        """Of a candidate."""
+        similarity = self._typical if candidate.similarity is None else candidate.similarity
+        return self._of(similarity, candidate.lexical_score)
 
     def unseen(self, *, aged: bool) -> float:
-        """What an event that was not looked at may score, were it new."""
-        lexical = self._candidates.unseen_lexical_score
-        if lexical == 0 and not (aged and self._candidates.unseen_similarity > -1):
+        """What an event that was not looked at may score, were it new; 0 when all were looked at."""
+        lexical, similarity = self._candidates.unseen_lexical_score, self._candidates.unseen_similarity
+        if lexical == 0 and not (aged and similarity > -1):
             return 0.0
-        return self._of(self._candidates.unseen_similarity, lexical)
+        return self._of(similarity, lexical)
 
-    def _of(self, similarity: float | None, lexical: float) -> float:
+    def _of(self, similarity: float, lexical: float) -> float:
+        if self._mode is SearchMode.VECTOR:
+            return _unit((similarity + 1) / 2)
         best = self._candidates.best_lexical_score
-        words = min(1.0, lexical / best) if best > 0 else 0.0
+        words = _unit(lexical / best) if best > 0 else 0.0
         if self._mode is SearchMode.LEXICAL:
             return words
-        meaning = min(1.0, max(0.0, ((self._unknown if similarity is None else similarity) + 1) / 2))
-        return meaning if self._mode is SearchMode.VECTOR else MEANING * meaning + (1 - MEANING) * words
+        meaning = _unit(1 - (self._nearest - similarity) / self._spread)
+        return MEANING * meaning + (1 - MEANING) * words
 
 
 def _typical_similarity(found: Sequence[Candidate]) -> float:
-    """What events without a vector are taken for: the mean of those that were found by words too."""
+    """What events without a vector are taken for: the mean of those that were found by words, too."""
     similarities = [one.similarity for one in found if one.similarity is not None and one.lexical_score > 0]
     return sum(similarities) / len(similarities) if similarities else -1.0
+
+
+def _unit(value: float) -> float:
+    return min(1.0, max(0.0, value))

@@ -11,9 +11,12 @@ from store.events import EventFilter, Vector
 from store.repositories.postgres.rows import Row, conditions
 from store.repositories.search import Recency
 
-#: Events that are looked at for one search, more or less. Words that are in more events than that, together with rarer
-#: ones, find none by themselves; they count in the scores of what the rarer ones find.
-SCAN_BUDGET = 20_000
+#: How often one search looks up a word in an event: a fraction of a second. A question of ten words is compared with
+#: 20,000 events. Words that, together with rarer ones, are in more events than that find none by themselves; they
+#: count in the scores of what the rarer ones find.
+LOOKUPS = 200_000
+#: Most events to look at, however few words there are: each costs something by itself.
+MOST_EVENTS = 20_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,22 +46,24 @@ STATISTICS = """
 # The score of `e` for the words and their weights. Terms are sorted, and width_bucket looks them up by halving.
 _SCORE = f"""
     SELECT coalesce(sum(
-        word.idf * {K1 + 1} * e.term_counts[place]
-        / (e.term_counts[place] + {K1} * ({1 - B} + {B} * e.term_total / {{average}}))
+        word.idf * {K1 + 1}::float8 * e.term_counts[place] / (e.term_counts[place] + e.held_against)
     ), 0) AS score
     FROM unnest({{terms}}::bigint[], {{idf}}::float8[]) AS word (term, idf),
          width_bucket(word.term, e.terms) AS place
     WHERE e.terms[place] = word.term
 """
 
-# Joining nothing to an array unpacks one that is stored compressed, once instead of at every look.
-_UNPACKED = "terms || '{}'::bigint[] AS terms, term_counts || '{}'::integer[] AS term_counts, term_total"
+# What _SCORE reads. Joining nothing to an array unpacks one that is stored compressed, once instead of at every look.
+_UNPACKED = f"""
+    terms || '{{{{}}}}'::bigint[] AS terms, term_counts || '{{{{}}}}'::integer[] AS term_counts,
+    {K1}::float8 * ({1 - B}::float8 + {B}::float8 * term_total / {{average}}::float8) AS held_against
+"""
 
 # Terms to find events by, filter; terms, weights, average; how many to look at; recency; how many to return.
 BY_WORDS = f"""
     SELECT e.id, e.timestamp, scored.score, count(*) OVER () AS looked_at
     FROM (
-        SELECT id, timestamp, {_UNPACKED}
+        SELECT id, timestamp, {_UNPACKED.format(average="$7")}
         FROM events
         WHERE terms && $1::bigint[]
           AND ($2::jsonb IS NULL OR metadata @> $2)
@@ -66,7 +71,7 @@ BY_WORDS = f"""
           AND ($4::timestamptz IS NULL OR timestamp < $4)
         LIMIT $8
     ) AS e
-    CROSS JOIN LATERAL ({_SCORE.format(terms="$5", idf="$6", average="$7::float8")}) AS scored
+    CROSS JOIN LATERAL ({_SCORE.format(terms="$5", idf="$6")}) AS scored
     ORDER BY ln(scored.score) - $9::float8 * greatest(0, $10::float8 - extract(epoch FROM e.timestamp)) DESC, e.id
     LIMIT $11
 """
@@ -75,13 +80,13 @@ BY_WORDS = f"""
 BOTH_SCORES = f"""
     SELECT e.id, e.timestamp, scored.score, e.distance
     FROM (
-        SELECT e.id, e.timestamp, {_UNPACKED},
+        SELECT e.id, e.timestamp, {_UNPACKED.format(average="$5")},
                CASE WHEN embedding_state = 'EMBEDDED' THEN embedding <=> $2 END AS distance
         FROM event_keys AS k JOIN events AS e ON e.id = k.event_id AND e.timestamp = k.timestamp
         WHERE k.event_id = ANY($1::uuid[])
         OFFSET 0
     ) AS e
-    CROSS JOIN LATERAL ({_SCORE.format(terms="$3", idf="$4", average="$5::float8")}) AS scored
+    CROSS JOIN LATERAL ({_SCORE.format(terms="$3", idf="$4")}) AS scored
 """
 
 
@@ -107,7 +112,8 @@ async def best_by_words(
     """The events with the best scores, after recency."""
     if not weighed.terms:
         return FoundByWords([], 0.0)
-    rare, beyond = weighed.beyond(SCAN_BUDGET)
+    budget = min(MOST_EVENTS, LOOKUPS // len(weighed.terms))
+    rare, beyond = weighed.beyond(budget)
     rows = await connection.fetch(
         BY_WORDS,
         rare,
@@ -115,11 +121,11 @@ async def best_by_words(
         weighed.terms,
         weighed.idf,
         weighed.average_length,
-        SCAN_BUDGET,
+        budget,
         *_decay(recency),
         limit,
     )
-    cut = bool(rows) and rows[0]["looked_at"] == SCAN_BUDGET
+    cut = bool(rows) and rows[0]["looked_at"] == budget
     return FoundByWords(rows, weighed.most if cut else beyond)
 
 

@@ -25,9 +25,11 @@ from store.spaces import EVENTS_COLUMN, require_same_space
 
 # Several statements in one round trip. The lock is the one that every query takes: from here to the end of the
 # transaction nobody can swap columns under us, and the space that is read after it is that of the vectors we compare.
+# The planner takes looking for words in every row of a small partition for cheaper than asking the index. It is not.
 BEGIN_SEARCH = """
     LOCK TABLE ONLY events IN ACCESS SHARE MODE;
     SET LOCAL statement_timeout = {timeout};
+    SET LOCAL enable_seqscan = off;
     SET LOCAL hnsw.ef_search = 100;
     SET LOCAL hnsw.iterative_scan = 'strict_order'
 """
@@ -55,8 +57,8 @@ NEAREST = """
 """
 
 # Exact search: HNSW and btree scans off; bitmap scans of the metadata and time indexes stay.
-EXACT = "SET LOCAL enable_indexscan = off"
-ANY_PLAN = "RESET enable_indexscan"
+EXACT = "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = off"
+ANY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on"
 
 # The keys know the timestamp, and it the partition. The filter once more: an event may have changed meanwhile.
 EVENTS = f"""
@@ -124,7 +126,7 @@ async def _nearest(
     if len(rows) < limit:
         await connection.execute(EXACT)
         rows = await connection.fetch(NEAREST, *arguments)
-        await connection.execute(ANY_PLAN)
+        await connection.execute(ANY_INDEX)
     return rows
 
 
