@@ -212,6 +212,8 @@ class StoreUnderTest:
     embedding: TextEmbedding
     backfill: Backfill
     registry: CollectorRegistry
+    #: Its address.
+    target: str
 
     async def create(self, **event: Any) -> pb.Event:
         """CreateEvent; keywords as in the JSON of an Event, and request_id."""
@@ -241,14 +243,16 @@ def store_settings(**options: Any) -> StoreSettings:
 
 
 @asynccontextmanager
-async def running(settings: StoreSettings, service: str, add: Callable[[grpc.aio.Server], None]) -> AsyncIterator[int]:
+async def running(
+    settings: StoreSettings, service: str, add: Callable[[grpc.aio.Server], None], port: int = 0
+) -> AsyncIterator[int]:
     """A server of ours with one servicer, ready. Yields its port."""
     server = Server(settings, CollectorRegistry(), services=[service])
     add(server.grpc)
-    port = await server.start(0)
+    bound = await server.start(port)
     await server.set_ready(True)
     try:
-        yield port
+        yield bound
     finally:
         await server.drain()
 
@@ -257,15 +261,15 @@ StartStore = Callable[..., Awaitable[StoreUnderTest]]
 
 
 @asynccontextmanager
-async def fake_embedder() -> AsyncIterator[tuple[FakeEmbedder, str]]:
+async def fake_embedder(port: int = 0) -> AsyncIterator[tuple[FakeEmbedder, str]]:
     """A running fake embedder and its address."""
     servicer = FakeEmbedder()
 
     def add(server: grpc.aio.Server) -> None:
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server)
 
-    async with running(store_settings(), EMBEDDING_SERVICE.full_name, add) as port:
-        yield servicer, f"127.0.0.1:{port}"
+    async with running(store_settings(), EMBEDDING_SERVICE.full_name, add, port) as bound:
+        yield servicer, f"127.0.0.1:{bound}"
 
 
 @asynccontextmanager
@@ -307,6 +311,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
                     max_attempts=settings.embedding_max_attempts,
                 ),
                 registry,
+                f"127.0.0.1:{port}",
             )
 
         yield start
