@@ -39,7 +39,8 @@ async def test_a_body_that_is_one_field_and_an_answer_that_is_one_field() -> Non
 
     assert status == 200
     assert store.requests[0].event.content["text"] == "tea"
-    assert answer == {**event, "embedding_state": "EMBEDDING_STATE_UNSPECIFIED"}
+    unset = {"embedding_state": "EMBEDDING_STATE_UNSPECIFIED", "embedding_error": "", "embedding_attempts": 0}
+    assert answer == {**event, **unset}
 
 
 async def test_other_fields_of_a_request_come_from_the_query_beside_the_body() -> None:
@@ -85,6 +86,39 @@ async def test_a_variable_of_the_path(path: str, identity: str) -> None:
     assert store.requests == [event_service_pb2.GetEventRequest(id=identity)]
 
 
+@pytest.mark.parametrize(
+    ("query", "paths"),
+    [
+        ("", []),
+        ("?updateMask=content,metadata", ["content", "metadata"]),
+        ("?update_mask=*", ["*"]),
+        ("?updateMask=embeddingState", ["embedding_state"]),
+    ],
+)
+async def test_a_patch_names_its_event_in_the_path_and_what_changes_in_the_query(query: str, paths: list[str]) -> None:
+    store = Fake()
+    async with gateway(store=store) as rig:
+        status, answer = await ask(
+            rig, "PATCH", f"/v1/events/abc{query}", json={"id": "another", "content": {"text": "tea"}}
+        )
+
+    assert status == 200
+    [request] = store.requests
+    assert isinstance(request, event_service_pb2.UpdateEventRequest)
+    assert (request.event.id, request.event.content["text"]) == ("abc", "tea")
+    assert not request.event.HasField("metadata")
+    assert request.update_mask.paths == paths
+    assert (answer["id"], answer["content"]) == ("abc", {"text": "tea"})
+
+
+async def test_a_delete_has_an_empty_answer() -> None:
+    store = Fake()
+    async with gateway(store=store) as rig:
+        assert await ask(rig, "DELETE", "/v1/events/abc") == (200, {})
+
+    assert store.requests == [event_service_pb2.DeleteEventRequest(id="abc")]
+
+
 async def test_get_and_post_search_make_the_same_request() -> None:
     store = Fake()
     filters = {"topic": "tea", "tags": ["a"]}
@@ -127,7 +161,8 @@ async def test_answers_show_zeros_and_empty_lists_and_short_floats() -> None:
         return embedding_pb2.EmbedResponse(embeddings=[embedding_pb2.Embedding(text=vector)])
 
     async with gateway(store=Fake(search), embedder=Fake(embed)) as rig:
-        assert await ask(rig, "POST", "/v1/search", json={}) == (200, {"hits": [], "mode": "SEARCH_MODE_UNSPECIFIED"})
+        nothing = {"hits": [], "mode": "SEARCH_MODE_UNSPECIFIED", "next_page_token": ""}
+        assert await ask(rig, "POST", "/v1/search", json={}) == (200, {**nothing, "complete": False, "degraded": False})
         _, answer = await ask(rig, "POST", "/v1/embed", json={"inputs": ["a"]})
 
     assert answer == {

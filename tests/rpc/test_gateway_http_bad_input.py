@@ -128,6 +128,23 @@ async def test_a_bad_path_or_query_is_a_bad_request_that_names_the_field(rig: Ri
     assert (status, answer["code"], fields(answer)) == (400, 3, [field])
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/events/abc?update_mask=a_b", b"{}", "update_mask"),
+        ("/v1/events/abc?updateMask=content&updateMask=metadata", b"{}", "update_mask"),
+        ("/v1/events/abc?event.metadata={}", b"{}", "event.metadata"),
+        ("/v1/events/%ff", b"{}", "event.id"),
+        ("/v1/events/abc", b"[]", "event"),
+        ("/v1/events/abc", b'{"metadata": 1}', "event.metadata"),
+    ],
+)
+async def test_a_bad_patch_is_a_bad_request_that_names_the_field(rig: Rig, path: str, body: bytes, field: str) -> None:
+    status, answer = await refused(rig, "PATCH", path, body)
+
+    assert (status, answer["code"], fields(answer)) == (400, 3, [field])
+
+
 async def test_all_faults_of_a_request_are_named_at_once(rig: Rig) -> None:
     _, answer = await refused(rig, "POST", "/v1/search", b'{"query": 1, "page_size": "x", "nope": 2}')
 
@@ -194,7 +211,8 @@ async def test_a_body_that_does_not_come_is_waited_for_until_the_deadline_and_no
     ("method", "path", "allowed"),
     [
         ("DELETE", "/v1/search", "GET, POST"),
-        ("PUT", "/v1/events/abc", "GET"),
+        ("PUT", "/v1/events/abc", "DELETE, GET, PATCH"),
+        ("GET", "/v1/events:batchCreate", "POST"),
         ("POST", "/health", "GET"),
         ("GET", "/v1/embed", "POST"),
         ("PROPFIND", "/v1/search", "GET, POST"),

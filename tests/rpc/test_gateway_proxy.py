@@ -25,7 +25,8 @@ from tests.fixtures_gateway import (
     kinds_handlers,
     within_patience,
 )
-from trimem.store.v1 import event_service_pb2
+from trimem.embedding.v1 import model_admin_pb2
+from trimem.store.v1 import event_service_pb2, store_admin_pb2
 
 MANY = [bytes([number]) * number for number in range(50)]
 
@@ -326,9 +327,16 @@ async def test_an_answer_larger_than_twice_the_limit_is_refused_with_a_reason() 
     "path",
     [
         "/trimem.store.v1.EventService/Nothing",
-        "/trimem.store.v1.StoreAdminService/GetStatus",
-        "/trimem.embedding.v1.ModelAdminService/SwapModel",
         "/nonsense",
+        *(
+            f"/{service.full_name}/{method.name}"
+            for file, name in (
+                (store_admin_pb2, "StoreAdminService"),
+                (model_admin_pb2, "ModelAdminService"),
+            )
+            for service in [file.DESCRIPTOR.services_by_name[name]]
+            for method in service.methods
+        ),
     ],
 )
 async def test_only_methods_of_public_services_are_passed_on(path: str) -> None:
@@ -338,6 +346,16 @@ async def test_only_methods_of_public_services_are_passed_on(path: str) -> None:
             await call(b"", timeout=PATIENCE)
 
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_import_streams_through_and_is_answered_once() -> None:
+    store = Fake()
+    message = event_service_pb2.ImportEventsRequest(requests=[event_service_pb2.CreateEventRequest(request_id="r")])
+    async with gateway(store=store) as rig:
+        answer = await rig.events.ImportEvents(iter([message] * 3), timeout=PATIENCE)
+
+    assert answer.settled_count == 3
+    assert store.requests == [[message] * 3]
 
 
 async def test_the_gateway_serves_while_its_backends_are_down() -> None:

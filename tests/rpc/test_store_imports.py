@@ -180,7 +180,8 @@ async def test_an_import_that_is_broken_off_keeps_whole_batches_and_leaves_the_r
 
 
 async def test_texts_of_all_kinds_come_back_as_they_were_sent(store: StoreUnderTest) -> None:
-    texts = ["'; DROP TABLE events; --", 'a "quoted" \\ text\t\n', "𐍈 🚀", "\u202eשלום\u202c", "x" * 1_000_000]
+    right_to_left = "\u202e" + "שלום" + "\u202c"
+    texts = ["'; DROP TABLE events; --", 'a "quoted" \\ text\t\n', "𐍈 🚀", right_to_left, "x" * 1_000_000]
     contents = [{"text": text, "keys": {f"key {n}": n for n in range(2_000)}} for text in texts]
 
     answer = await import_all(store, *(message([create_request(content=content)]) for content in contents))
