@@ -6,10 +6,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check pytest bench protos migrate clean
+.PHONY: help setup demo run test test-crash check pytest bench protos migrate clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # The CPU build of torch comes first and is pinned: left to itself pip takes a build that brings gigabytes of CUDA.
 # Where the package index does not carry the CPU build, name an index that does in TORCH_INDEX_URL.
@@ -38,6 +38,9 @@ run: $(VENV)/.runtime ## start everything and keep it up until Ctrl-C
 	@$(BIN)/python -m deploy.local up
 
 test: check pytest ## every check and every test
+
+test-crash: $(VENV)/.dev ## kill every part at random during imports, ten rounds of three minutes, and look for what was lost
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-10} CRASH_SECONDS=$${CRASH_SECONDS:-180} $(BIN)/python -m pytest -s tests/crash
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

@@ -1,0 +1,134 @@
+"""Nothing acknowledged is lost, nothing is there twice, whatever is killed in the middle of an import.
+
+`make test` runs one short round, `make test-crash` ten of three minutes: CRASH_ROUNDS and CRASH_SECONDS.
+"""
+
+import asyncio
+import os
+import random
+from collections import Counter
+
+import grpc
+import pytest
+
+from tests.crash.cluster import KILLABLE, Cluster, rows, running_cluster
+from tests.crash.importing import BUCKETS, Importer, Ledger
+from trimem.store.v1 import event_service_pb2 as pb
+from trimem.store.v1 import event_service_pb2_grpc as rpc
+
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
+SECONDS = float(os.environ.get("CRASH_SECONDS", "12"))
+IMPORTERS = 4
+#: Seconds in which everything must be embedded after the last kill, and one answer must come.
+PATIENCE = 120
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+async def test_an_import_survives_kills_at_random(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    ledger = Ledger()
+    async with running_cluster(tmp_path_factory.mktemp("crash")) as cluster:
+        try:
+            async with grpc.aio.insecure_channel(cluster.address) as channel:
+                stub: rpc.EventServiceAsyncStub = rpc.EventServiceStub(channel)
+                await _until_serving(stub)
+                killed = await _import_while_killing(cluster, stub, ledger, seed)
+                await _until_all_are_embedded(stub)
+                await _check(cluster, stub, ledger)
+        except BaseException:
+            print(*cluster.log[-120:], sep="\n")  # noqa: T201
+            raise
+    print(  # noqa: T201
+        f"round {seed}: {len(ledger.acknowledged)} acknowledged of {len(ledger.sent)} sent, "
+        f"{ledger.retries} retries, killed {dict(killed)}"
+    )
+    assert ledger.retries, "no call met a kill: the round proves nothing"
+
+
+async def _import_while_killing(
+    cluster: Cluster, stub: "rpc.EventServiceAsyncStub", ledger: Ledger, seed: int
+) -> "Counter[str]":
+    """Kill parts at random for a while, each in turn first, while importers work. All they began is acknowledged."""
+    chance = random.Random(seed)
+    over = asyncio.Event()
+    importers = [
+        asyncio.create_task(Importer(stub, ledger, seed * IMPORTERS + number).run(over)) for number in range(IMPORTERS)
+    ]
+    victims = chance.sample(KILLABLE, len(KILLABLE))
+    killed: Counter[str] = Counter()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + SECONDS
+    try:
+        while loop.time() < end or victims:
+            await asyncio.sleep(chance.uniform(0.2, 4))
+            name = victims.pop() if victims else chance.choice(KILLABLE)
+            await cluster.kill(name)
+            killed[name] += 1
+            await asyncio.sleep(chance.choice([0, 0.5, 2]))
+            await cluster.start(name)
+    finally:
+        over.set()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*importers)
+    return killed
+
+
+async def _until_all_are_embedded(stub: "rpc.EventServiceAsyncStub") -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            request = pb.ListEventsRequest(page_size=1, embedding_state=pb.EMBEDDING_STATE_PENDING)
+            try:
+                if not (await stub.ListEvents(request, timeout=10)).events:
+                    return
+            except grpc.aio.AioRpcError:
+                pass
+            await asyncio.sleep(0.2)
+
+
+async def _check(cluster: Cluster, stub: "rpc.EventServiceAsyncStub", ledger: Ledger) -> None:
+    assert ledger.surprises == []
+    listed = await _all_events(stub)
+    ids = [event.id for event in listed]
+    assert len(ids) == len(set(ids)), "an event is there twice"
+    assert set(ids) <= ledger.sent.keys(), "phantoms"
+    assert ledger.acknowledged <= set(ids), "acknowledged and lost"
+    assert {event.id: str(event.content["text"]) for event in listed} == {one: ledger.sent[one] for one in ids}
+    assert {event.embedding_state for event in listed} == {pb.EMBEDDING_STATE_EMBEDDED}
+    counts = Counter(int(str(event.metadata["bucket"]).partition(".")[0]) for event in listed)
+    for bucket in range(BUCKETS):
+        found = await _all_events(stub, bucket=bucket)
+        assert len(found) == counts[bucket], "a filter counts otherwise"
+    for event in random.sample(listed, min(20, len(listed))):
+        request = pb.SearchEventsRequest(query=str(event.content["text"]), page_size=1)
+        [hit] = (await stub.SearchEvents(request, timeout=30)).hits
+        assert hit.event.id == event.id
+    [row] = await rows(
+        cluster,
+        "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM event_keys) AS keys, "
+        "(SELECT count(*) FROM events WHERE embedding IS NULL OR terms IS NULL) AS unfinished, "
+        "(SELECT documents FROM lexical_totals) "
+        "+ (SELECT coalesce(sum(documents), 0) FROM lexical_changes) AS documents",
+    )
+    assert dict(row) == {"events": len(ids), "keys": len(ids), "unfinished": 0, "documents": len(ids)}
+
+
+async def _all_events(stub: "rpc.EventServiceAsyncStub", **metadata: int) -> list[pb.Event]:
+    request = pb.ListEventsRequest(page_size=1000)
+    request.metadata_filter.update(metadata)
+    found: list[pb.Event] = []
+    while True:
+        page = await stub.ListEvents(request, timeout=60)
+        found += page.events
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def _until_serving(stub: "rpc.EventServiceAsyncStub") -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await stub.ListEvents(pb.ListEventsRequest(page_size=1), timeout=5)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.1)
+            else:
+                return
