@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
@@ -100,7 +101,7 @@ async def test_the_deepest_event_that_is_taken_can_be_read_in_every_answer(store
     assert [batch.results[0].event] == list(listed.events) == [hit.event for hit in found.hits]
 
 
-async def test_hits_too_large_for_one_answer_are_left_out_and_the_best_one_never(
+async def test_hits_too_large_for_one_answer_come_on_the_next_page_and_the_best_one_at_once(
     store: StoreUnderTest,
 ) -> None:
     for _ in range(3):
@@ -109,6 +110,12 @@ async def test_hits_too_large_for_one_answer_are_left_out_and_the_best_one_never
     found = await store.stub.SearchEvents(pb.SearchEventsRequest(query="needle"))  # a client that takes 4 MiB
 
     assert len(found.hits) == 1
+    shown = {found.hits[0].event.id}
+    while found.next_page_token:
+        more = pb.SearchEventsRequest(query="needle", page_token=found.next_page_token)
+        found = await store.stub.SearchEvents(more)
+        shown |= {hit.event.id for hit in found.hits}
+    assert len(shown) == 3
 
 
 async def test_an_event_is_required(store: StoreUnderTest) -> None:
@@ -213,7 +220,15 @@ def vector(*values: float) -> embedding_pb2.Vector:
         (pb.SearchEventsRequest(query="nul \x00"), "query"),
         (pb.SearchEventsRequest(query="x" * 17_000), "query"),
         (pb.SearchEventsRequest(query="🚀" * 5_000), "query"),
-        (pb.SearchEventsRequest(query="x", vector=vector(1)), "vector"),
+        (pb.SearchEventsRequest(query="x", vector=vector(1), mode=pb.SEARCH_MODE_LEXICAL), "vector"),
+        (pb.SearchEventsRequest(vector=vector(1), mode=pb.SEARCH_MODE_HYBRID), "query"),
+        (pb.SearchEventsRequest(mode=pb.SEARCH_MODE_VECTOR), "query"),
+        (pb.SearchEventsRequest(query="x", vector=vector(0, math.nan)), "vector"),
+        (pb.SearchEventsRequest(query="x", min_similarity=0, mode=pb.SEARCH_MODE_LEXICAL), "min_similarity"),
+        (pb.SearchEventsRequest(query="x", recency_half_life=Duration()), "recency_half_life"),
+        (pb.SearchEventsRequest(query="x", recency_half_life=Duration(seconds=-1)), "recency_half_life"),
+        (pb.SearchEventsRequest(query="x", page_token="x"), "page_token"),
+        (pb.SearchEventsRequest(query="x", page_token="A" * 100_000), "page_token"),
         (pb.SearchEventsRequest(vector=embedding_pb2.Vector()), "vector"),
         (pb.SearchEventsRequest(vector=embedding_pb2.Vector(values=[1.0] * (DIMENSION + 1))), "vector"),
         (pb.SearchEventsRequest(vector=vector(0)), "vector"),

@@ -10,10 +10,9 @@ import pytest_asyncio
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from servicekit.errors import UnavailableError
 from servicekit.status import reason_of
 from tests.conftest import NewDatabase
-from tests.fixtures_store import DIMENSION, StartStore, StoreUnderTest, create_request, stores, text_vector
+from tests.fixtures_store import StartStore, StoreUnderTest, create_request, stores
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
 
@@ -259,75 +258,6 @@ async def test_lists_are_filtered_by_metadata_and_time(store: StoreUnderTest) ->
     )
 
     assert [one.content["n"] for one in (await store.stub.ListEvents(request)).events] == [3]
-
-
-async def test_search_finds_the_nearest_event_first(store: StoreUnderTest) -> None:
-    for text in ("red apple pie", "green apple", "blue ocean wave"):
-        await store.create(content={"text": text})
-    store.embedder.kinds.clear()
-
-    answer = await store.stub.SearchEvents(pb.SearchEventsRequest(query="red apple pie", page_size=2))
-
-    assert [hit.event.content["text"] for hit in answer.hits] == ["red apple pie", "green apple"]
-    best, second = answer.hits
-    assert best.similarity == pytest.approx(1, abs=1e-5)
-    assert second.score == pytest.approx((second.similarity + 1) / 2)
-    assert 0 <= second.score < best.score <= 1
-    assert answer.mode == pb.SEARCH_MODE_VECTOR
-    assert store.embedder.kinds == [embedding_pb2.INPUT_KIND_QUERY]
-
-
-async def test_search_takes_a_vector_of_any_length_but_zero(store: StoreUnderTest) -> None:
-    await store.create(content={"text": "red apple"})
-    store.embedder.calls.clear()
-
-    for scale in (1.0, 1e30, 1e-30):
-        vector = embedding_pb2.Vector(values=(text_vector("red apple") * scale).tolist())
-        [hit] = (await store.stub.SearchEvents(pb.SearchEventsRequest(vector=vector))).hits
-        assert hit.similarity == pytest.approx(1, abs=1e-5)
-    assert store.embedder.calls == []
-
-
-async def test_search_is_filtered_by_metadata_time_and_similarity(store: StoreUnderTest) -> None:
-    for day in (1, 2, 3):
-        await store.create(
-            timestamp=f"2026-01-0{day}T00:00:00Z", content={"text": f"apple {day}"}, metadata={"odd": bool(day % 2)}
-        )
-
-    async def days(**fields: object) -> set[str]:
-        request = ParseDict({"query": "apple 3", **fields}, pb.SearchEventsRequest())
-        return {str(hit.event.content["text"]) for hit in (await store.stub.SearchEvents(request)).hits}
-
-    assert await days(metadata_filter={"odd": True}) == {"apple 1", "apple 3"}
-    assert await days(start_time="2026-01-02T00:00:00Z") == {"apple 2", "apple 3"}
-    assert await days(end_time="2026-01-02T00:00:00Z") == {"apple 1"}
-    assert await days(min_similarity=1) == {"apple 3"}
-    assert len(await days(min_similarity=-1)) == 3
-
-
-async def test_a_search_of_an_empty_store_finds_nothing(store: StoreUnderTest) -> None:
-    assert not (await store.stub.SearchEvents(pb.SearchEventsRequest(query="anything"))).hits
-
-
-async def test_a_search_by_text_needs_the_embedder_and_one_by_vector_does_not(store: StoreUnderTest) -> None:
-    await store.create(content={"text": "red apple"})
-    store.embedder.trouble = UnavailableError("down")
-
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await store.stub.SearchEvents(pb.SearchEventsRequest(query="red apple"))
-    vector = embedding_pb2.Vector(values=[1.0] * DIMENSION)
-    answer = await store.stub.SearchEvents(pb.SearchEventsRequest(vector=vector))
-
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert reason_of(caught.value) == "EMBEDDER_UNAVAILABLE"
-    assert len(answer.hits) == 1
-
-
-async def test_the_lexical_mode_is_not_there_yet(store: StoreUnderTest) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await store.stub.SearchEvents(pb.SearchEventsRequest(query="x", mode=pb.SEARCH_MODE_LEXICAL))
-
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_timestamp_keeps_its_microseconds(store: StoreUnderTest) -> None:

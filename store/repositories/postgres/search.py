@@ -36,7 +36,13 @@ BEGIN_SEARCH = """
 
 SPACE = "SELECT model_name, revision, dimension, fingerprint FROM embedding_spaces WHERE column_name = $1"
 
-HAS_VECTORS = "SELECT EXISTS (SELECT FROM events WHERE embedding IS NOT NULL) AS has_unrecorded_vectors"
+# Where no space is recorded. Both in one statement, or the first vectors could come in between.
+SPACE_OR_VECTORS = """
+    SELECT s.model_name, s.revision, s.dimension, s.fingerprint,
+           EXISTS (SELECT FROM events WHERE embedding IS NOT NULL) AS has_unrecorded_vectors
+    FROM (VALUES ($1::text)) AS wanted (column_name)
+    LEFT JOIN embedding_spaces s USING (column_name)
+"""
 
 # The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
 # nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN.
@@ -116,8 +122,11 @@ async def _nearest(
     The index comes first. It looks at a bounded number of rows of each partition, so that a filter may leave it with
     less than was asked for; then all rows of the filter are compared.
     """
-    stored = space_of(await connection.fetchrow(SPACE, EVENTS_COLUMN))
-    unrecorded = stored is None and has_unrecorded_vectors(await connection.fetchrow(HAS_VECTORS))
+    row = await connection.fetchrow(SPACE, EVENTS_COLUMN)
+    if row is None:
+        row = await connection.fetchrow(SPACE_OR_VECTORS, EVENTS_COLUMN)
+    stored = space_of(row)
+    unrecorded = stored is None and has_unrecorded_vectors(row)
     require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
     if stored is None:
         return []
