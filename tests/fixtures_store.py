@@ -285,7 +285,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
             url = options.pop("database_url", None) or await migrated(await new_database())
             settings = store_settings(database_url=url, embedder_target=target, **options)
             database = await stack.enter_async_context(open_database(url))
-            repositories = Repositories.of_postgres(database)
+            repositories = Repositories.of_postgres(database, settings.events_max_partitions)
             embedding = await stack.enter_async_context(open_embedding(settings, repositories.spaces))
             serving = event_servicer(settings, repositories, embedding)
 

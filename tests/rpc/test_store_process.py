@@ -1,48 +1,29 @@
 """`python -m store` as a process: what it needs to start, what it says otherwise, and how it ends."""
 
 import asyncio
-import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit.status import reason_of
+from store import migrate
 from tests.conftest import NewDatabase
 from tests.fixtures_store import DIMENSION, SPACE, create_request, execute, fake_embedder, migrated, text_vector
+from tests.fixtures_store_process import (
+    NOT_SERVING,
+    PATIENCE,
+    SERVING,
+    environment,
+    free_port,
+    run,
+    serving,
+    until_health,
+)
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
-
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-
-#: Guards against hanging; nothing here takes long.
-PATIENCE = 60
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Ours, with these variables and small timeouts."""
-    return os.environ | {
-        "EMBEDDING_DIMENSION": str(DIMENSION),
-        "STORE_METRICS_PORT": "0",
-        "DATABASE_START_TIMEOUT_SECONDS": "0.2",
-        "DRAIN_DELAY_SECONDS": "0",
-        "BACKFILL_INTERVAL_SECONDS": "0.05",
-        **variables,
-    }
 
 
 class Relay:
@@ -94,43 +75,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `python -m store`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "store", *arguments,
-        env=environment(**variables), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
-
-
-@asynccontextmanager
-async def serving(**variables: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, grpc.aio.Channel]]:
-    """A running store and a channel to it."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "store", env=environment(STORE_PORT=str(port), **variables)
-    )
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            await asyncio.wait_for(channel.channel_ready(), PATIENCE)
-            await until_health(channel, SERVING)
-            yield process, channel
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def until_health(channel: grpc.aio.Channel, wanted: int) -> None:
-    """Wait until the health service says so."""
-    async with asyncio.timeout(PATIENCE):
-        async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
-            if answer.status == wanted:
-                return
-
-
 async def test_it_serves_without_an_embedder_and_ends_on_sigterm(new_database: NewDatabase) -> None:
     url = await migrated(await new_database())
     async with serving(DATABASE_URL=url, EMBEDDER_TARGET="127.0.0.1:1") as (process, channel):
@@ -144,7 +88,11 @@ async def test_it_serves_without_an_embedder_and_ends_on_sigterm(new_database: N
 
 async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> None:
     url = await migrated(await new_database())
-    await execute(url, 'INSERT INTO events (id, content) VALUES (gen_random_uuid(), \'{"text": "red apple"}\')')
+    await execute(
+        url,
+        'WITH old AS (INSERT INTO events (id, content) VALUES (gen_random_uuid(), \'{"text": "red apple"}\') RETURNING *) '
+        "INSERT INTO event_keys (event_id, timestamp) SELECT id, timestamp FROM old",
+    )
     async with fake_embedder() as (_, target), serving(DATABASE_URL=url, EMBEDDER_TARGET=target) as (_, channel):
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -154,6 +102,31 @@ async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> N
                 await asyncio.sleep(0.02)
 
     assert answer.hits[0].event.content["text"] == "red apple"
+
+
+async def test_an_embedder_that_goes_away_and_comes_back_needs_no_restart(new_database: NewDatabase) -> None:
+    url, port = await migrated(await new_database()), free_port()
+    async with serving(DATABASE_URL=url, EMBEDDER_TARGET=f"127.0.0.1:{port}") as (_, channel):
+        stub = rpc.EventServiceStub(channel)
+        async with fake_embedder(port):
+            await until_state(stub, pb.EMBEDDING_STATE_EMBEDDED, {"text": "before"})
+        lost = await until_state(stub, pb.EMBEDDING_STATE_PENDING, {"text": "meanwhile"})
+        async with fake_embedder(port), asyncio.timeout(PATIENCE):
+            while lost.embedding_state == pb.EMBEDDING_STATE_PENDING:
+                await asyncio.sleep(0.05)
+                lost = (await stub.GetEvent(pb.GetEventRequest(id=lost.id))).event
+
+    assert lost.embedding_state == pb.EMBEDDING_STATE_EMBEDDED
+
+
+async def until_state(stub: "rpc.EventServiceAsyncStub", state: int, content: dict[str, str]) -> pb.Event:
+    """Store events until one comes out so: connections need a moment to be made, and to be lost."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            event = (await stub.CreateEvent(create_request(content=content))).event
+            if event.embedding_state == state:
+                return event
+            await asyncio.sleep(0.05)
 
 
 async def test_the_url_of_the_monolith_is_understood(new_database: NewDatabase) -> None:
@@ -170,7 +143,7 @@ async def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_ru
 
     assert code == 1
     assert errors.splitlines()[-1] == (
-        "store: the database is not set up, this version of the store needs revision 0002: "
+        f"store: the database is not set up, this version of the store needs revision {migrate.head()}: "
         "run `python -m store migrate`"
     )
 
@@ -184,7 +157,11 @@ async def test_another_dimension_is_refused_with_both_numbers(new_database: NewD
     assert f"keeps vectors of {DIMENSION} dimensions and EMBEDDING_DIMENSION is 384" in errors.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", [[], ["migrate"], ["adopt-space"]], ids=["serve", "migrate", "adopt-space"])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["migrate"], ["adopt-space"], ["status"], ["backfill", "pause"]],
+    ids=["serve", "migrate", "adopt-space", "status", "backfill"],
+)
 async def test_a_database_that_does_not_answer_is_one_clear_line_without_the_password(command: list[str]) -> None:
     code, _, errors = await run(*command, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/none", STORE_PORT="0")
 
@@ -257,7 +234,15 @@ async def test_help_names_commands_and_variables() -> None:
     code, output, _ = await run("--help")
 
     assert code == 0
-    for name in ("migrate", "adopt-space", "DATABASE_URL", "EMBEDDING_FAIL_STRATEGY", "STORE_PORT"):
+    for name in (
+        "migrate",
+        "adopt-space",
+        "status",
+        "backfill",
+        "DATABASE_URL",
+        "EMBEDDING_FAIL_STRATEGY",
+        "STORE_PORT",
+    ):
         assert name in output
 
 
