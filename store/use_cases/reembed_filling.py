@@ -42,7 +42,6 @@ class Filling:
         *,
         batch: int,
         rate: float | None = None,
-        pauses: Sequence[float] = _PAUSES,
     ) -> None:
         """`space` is what the embedder runs; `batch` events are written at once, at most `rate` in a second."""
         self._repository = repository
@@ -50,7 +49,6 @@ class Filling:
         self._texts = TextEmbedding(embedder, space.dimension)
         self._batch = batch
         self._rate = rate
-        self._pauses = pauses
         self._next_time = 0.0
 
     async def query(self, text: str) -> Vector:
@@ -94,7 +92,7 @@ class Filling:
     async def _outcomes(self, texts: Sequence[str]) -> list[Outcome]:
         """Vectors, or refusals that stay. Waits for an embedder that is down, but not for ever."""
         trouble: TrimemError | None = None
-        for pause in self._pauses:
+        for pause in _PAUSES:
             embedded = await self._texts.documents(texts)
             self._require(embedded.space)
             trouble = next((one for one in embedded.outcomes if isinstance(one, PASSING)), None)

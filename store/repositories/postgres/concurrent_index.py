@@ -13,17 +13,19 @@ IS_PARTITIONED = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('ev
 
 IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
 
-# Names of indexes are longer than those of their tables, and PostgreSQL cuts at 63 bytes.
+# The index of a partition has the name of the whole one and the end of the partition's, as those that PostgreSQL makes
+# get it from us.
 UNINDEXED_PARTITIONS = """
     SELECT c.oid::regclass::text AS partition,
-           quote_ident(left(c.relname, 36) || '_' || $2) AS index,
-           quote_ident(n.nspname) || '.' || quote_ident(left(c.relname, 36) || '_' || $2) AS qualified
-    FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+           quote_ident(wanted.name) AS index,
+           quote_ident(n.nspname) || '.' || quote_ident(wanted.name) AS qualified
+    FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+         LATERAL (SELECT left($1::text, 50) || substr(c.relname, length('events') + 1) AS name) AS wanted
     WHERE h.inhparent = to_regclass('events')
       AND NOT h.inhdetachpending
       AND NOT EXISTS (
           SELECT FROM pg_index i JOIN pg_inherits hi ON hi.inhrelid = i.indexrelid
-          WHERE i.indrelid = c.oid AND hi.inhparent = to_regclass($1)
+          WHERE i.indrelid = c.oid AND hi.inhparent = to_regclass($1::text)
       )
     ORDER BY c.relname
 """
@@ -39,8 +41,6 @@ class IndexPlan:
     name: str
     #: What follows the table in CREATE INDEX.
     definition: str
-    #: Tells the indexes of partitions from others on the same partition.
-    suffix: str
 
 
 async def ensure_index(connection: Connection, plan: IndexPlan) -> None:
@@ -55,7 +55,7 @@ async def ensure_index(connection: Connection, plan: IndexPlan) -> None:
 
         await with_lock_timeout(connection, create)
     for _ in range(_ROUNDS):
-        rows = await connection.fetch(UNINDEXED_PARTITIONS, plan.name, plan.suffix)
+        rows = await connection.fetch(UNINDEXED_PARTITIONS, plan.name)
         if not rows:
             break
         for row in rows:

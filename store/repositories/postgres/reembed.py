@@ -48,7 +48,8 @@ FINGERPRINT = """
 """
 
 ESTIMATE = """
-    SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_class c
+    SELECT coalesce(sum(CASE WHEN c.reltuples < 0 THEN pg_stat_get_live_tuples(c.oid) ELSE c.reltuples END), 0)::bigint
+    FROM pg_class c
     WHERE c.relkind = 'r' AND (c.oid = to_regclass('events')
         OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass('events')))
 """
@@ -193,23 +194,12 @@ class PostgresReembed:
     async def index_unfilled(self, column: OtherColumn) -> None:
         """See ReembedRepository."""
         condition = unfilled_condition(column, refused=True)
-        await ensure_index(
-            self._session, IndexPlan(UNFILLED_INDEX, f'("timestamp", id) WHERE {condition}', f"{column}_unfilled")
-        )
+        await ensure_index(self._session, IndexPlan(UNFILLED_INDEX, f'("timestamp", id) WHERE {condition}'))
 
     async def index_vectors(self) -> None:
         """See ReembedRepository."""
-        job = await self.job()
-        assert job is not None  # noqa: S101 - there is one while a column gets its index
-        await ensure_index(
-            self._session,
-            IndexPlan(
-                NEXT_INDEX,
-                "USING hnsw (embedding_next vector_cosine_ops) WITH (m = 16, ef_construction = 64)",
-                # The index keeps its name when its column becomes the one in use.
-                f"embedding_{job.other_space.fingerprint[:8]}",
-            ),
-        )
+        definition = "USING hnsw (embedding_next vector_cosine_ops) WITH (m = 16, ef_construction = 64)"
+        await ensure_index(self._session, IndexPlan(NEXT_INDEX, definition))
 
     async def index_progress(self) -> tuple[int, int]:
         """See ReembedRepository."""

@@ -45,6 +45,22 @@ UNGUARD = [
     "DROP FUNCTION IF EXISTS forget_other_vector()",
 ]
 
+# Those of the partitions get their names from that of the whole.
+RENAME_PARTITIONS_INDEXES = """
+    DO $$
+    DECLARE part record;
+    BEGIN
+        FOR part IN
+            SELECT i.indexrelid::regclass::text AS name,
+                   left('{new}', 50) || substr(t.relname, length('events') + 1) AS wanted
+            FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid JOIN pg_class t ON t.oid = i.indrelid
+            WHERE h.inhparent = to_regclass('{new}')
+        LOOP
+            EXECUTE format('ALTER INDEX %s RENAME TO %I', part.name, part.wanted);
+        END LOOP;
+    END $$
+"""
+
 FIRST_UNFILLED = "SELECT count(*) FROM (SELECT FROM events WHERE {unfilled} LIMIT $1) AS first"
 
 # Found by the index over unfilled events.
@@ -110,8 +126,8 @@ async def swap_columns(connection: Connection, most_unfilled: int) -> bool:
             "ALTER TABLE events DROP COLUMN embedding_next_error",
             "ALTER TABLE events RENAME COLUMN embedding TO embedding_old",
             "ALTER TABLE events RENAME COLUMN embedding_next TO embedding",
-            f"ALTER INDEX {INDEX} RENAME TO {OLD_INDEX}",
-            f"ALTER INDEX {NEXT_INDEX} RENAME TO {INDEX}",
+            *_rename_index(INDEX, OLD_INDEX),
+            *_rename_index(NEXT_INDEX, INDEX),
         )
         await _guard(connection, OtherColumn.OLD)
         await connection.execute(RENAME_SPACE, EVENTS_COLUMN, OLD_COLUMN)
@@ -137,8 +153,8 @@ async def roll_back_columns(connection: Connection, most_unfilled: int) -> bool:
             "ALTER TABLE events RENAME COLUMN embedding TO embedding_next",
             "ALTER TABLE events RENAME COLUMN embedding_old TO embedding",
             "ALTER TABLE events ADD COLUMN embedding_next_error text",
-            f"ALTER INDEX {INDEX} RENAME TO {NEXT_INDEX}",
-            f"ALTER INDEX {OLD_INDEX} RENAME TO {INDEX}",
+            *_rename_index(INDEX, NEXT_INDEX),
+            *_rename_index(OLD_INDEX, INDEX),
         )
         await _guard(connection, OtherColumn.NEXT)
         await connection.execute(RENAME_SPACE, EVENTS_COLUMN, NEXT_COLUMN)
@@ -175,6 +191,10 @@ async def _guard(connection: Connection, column: OtherColumn) -> None:
     cleared = [column.value] + (["embedding_next_error"] if column is OtherColumn.NEXT else [])
     assignments = " ".join(f"NEW.{name} := NULL;" for name in cleared)
     await _run(connection, *UNGUARD, *(statement.replace("{assignments}", assignments) for statement in GUARD))
+
+
+def _rename_index(old: str, new: str) -> list[str]:
+    return [f"ALTER INDEX {old} RENAME TO {new}", RENAME_PARTITIONS_INDEXES.replace("{new}", new)]
 
 
 async def _run(connection: Connection, *statements: str) -> None:
