@@ -90,8 +90,9 @@ async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> N
     url = await migrated(await new_database())
     await execute(
         url,
-        'WITH old AS (INSERT INTO events (id, content) VALUES (gen_random_uuid(), \'{"text": "red apple"}\') RETURNING *) '
+        "WITH old AS (INSERT INTO events (id, content) VALUES (gen_random_uuid(), $1::text::jsonb) RETURNING *) "
         "INSERT INTO event_keys (event_id, timestamp) SELECT id, timestamp FROM old",
+        '{"text": "red apple"}',
     )
     async with fake_embedder() as (_, target), serving(DATABASE_URL=url, EMBEDDER_TARGET=target) as (_, channel):
         async with asyncio.timeout(PATIENCE):
