@@ -42,6 +42,7 @@ def on(stack: Stack, text: str) -> str:
         text.replace("127.0.0.1:50050", stack.address("GATEWAY_PORT"))
         .replace("127.0.0.1:8080", stack.address("GATEWAY_HTTP_PORT"))
         .replace("127.0.0.1:50051", stack.address("EMBEDDER_PORT"))
+        .replace("127.0.0.1:50052", stack.address("STORE_PORT"))
     )
 
 
@@ -82,3 +83,5 @@ async def test_the_shell_commands_run(stack: Stack, command: str, tmp_path: Path
         assert '"page_size"' in output
     elif "/v1/search" in command or "SearchEvents" in command:
         assert '"hits"' in output
+    elif "GetStatus" in command:
+        assert '"migrationRevision"' in output
