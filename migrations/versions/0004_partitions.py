@@ -103,27 +103,23 @@ def downgrade() -> None:
     for statement in shape.followers:
         _run(statement)
     _run("DROP TABLE events_partitioned")
-    for name, statement in shape.indexes.items():
-        if _names(f"SELECT 'kept' WHERE to_regclass({_literal(_quoted(_historic(name)))}) IS NOT NULL"):
+    there = _read_shape().indexes
+    for name in shape.indexes:
+        if _historic(name) in there:
             _run(f"ALTER INDEX {_quoted(_historic(name))} RENAME TO {_quoted(name)}")
-        else:
-            _run(str(statement))
-    for rest in [] if historic else shape.rest:
-        _run(rest)
+    missing = [make for name, make in shape.indexes.items() if _historic(name) not in there]
+    for statement in filter(None, [*missing, *([] if historic else shape.rest)]):
+        _run(statement)
     _create_triggers()
 
 
 def _promised_bound() -> str | None:
     """Where the historic partition is to end, when a run before this one has promised it."""
-    return next(
-        iter(
-            _names(
-                "SELECT substring(pg_get_constraintdef(oid) from '''([^'']+)''') FROM pg_constraint "
-                f"WHERE conrelid = to_regclass('events') AND conname = '{_PROMISE}'"
-            )
-        ),
-        None,
+    found = _names(
+        "SELECT split_part(pg_get_constraintdef(oid), '''', 2) FROM pg_constraint "
+        f"WHERE conrelid = to_regclass('events') AND conname = '{_PROMISE}'"
     )
+    return found[0] if found else None
 
 
 def _promise_bound() -> str:
@@ -161,9 +157,8 @@ def _partition(shape: _Shape, bound: str | None) -> None:
     for name in shape.indexes:
         _run(f"ALTER INDEX {_quoted(name)} RENAME TO {_quoted(_historic(name))}")
     _run(_CREATE.format("events_historic") + ' PARTITION BY RANGE ("timestamp")')
-    for statement in [*shape.indexes.values(), *shape.rest]:
-        if statement is not None:
-            _run(statement)
+    for statement in filter(None, [*shape.indexes.values(), *shape.rest]):
+        _run(statement)
     for name in late:
         _run(f"ALTER TABLE {name} NO INHERIT events_historic")
     if bound is not None:
@@ -246,10 +241,6 @@ def _names(query: str) -> list[str]:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 _CREATE = """
@@ -350,41 +341,32 @@ _REST = """
     SELECT 'ALTER TABLE events OWNER TO ' || quote_ident(pg_get_userbyid(relowner)) FROM events
 """
 
-# What looks at this very table and cannot be made to look at another, or what a partitioned table cannot have.
+# What looks at this very table and cannot be made to look at another, and what a partitioned table cannot have.
 _OBSTACLES = f"""
-    WITH events AS (SELECT oid, reltype FROM pg_class WHERE oid = to_regclass('events'))
-    SELECT DISTINCT 'the ' || pg_describe_object(d.classid, d.objid, 0)
-    FROM events JOIN pg_depend d ON d.deptype = 'n' AND (
-        d.refclassid = 'pg_class'::regclass AND d.refobjid = events.oid
-            AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)
-        OR d.refclassid = 'pg_type'::regclass
-            AND d.refobjid IN (SELECT oid FROM pg_type WHERE events.reltype IN (oid, typelem)))
-    LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
-    LEFT JOIN pg_class v ON v.oid = r.ev_class
-    WHERE v.relkind IS DISTINCT FROM 'v'
-    UNION ALL
-    SELECT 'the ' || pg_describe_object('pg_rewrite'::regclass, r.oid, 0)
-    FROM pg_rewrite r JOIN events ON r.ev_class = events.oid
-    UNION ALL
-    SELECT 'the ' || pg_describe_object('pg_trigger'::regclass, t.oid, 0)
-    FROM pg_trigger t JOIN events ON t.tgrelid = events.oid
-    WHERE NOT t.tgisinternal AND t.tgname NOT IN ('events_words_insert', 'events_words_update', 'events_words_delete')
-    UNION ALL
-    SELECT 'the ' || pg_describe_object('pg_constraint'::regclass, c.oid, 0)
-    FROM pg_constraint c JOIN events ON c.confrelid = events.oid
-    UNION ALL
-    SELECT 'the ' || pg_describe_object('pg_policy'::regclass, p.oid, 0)
-    FROM pg_policy p JOIN events ON p.polrelid = events.oid
-    UNION ALL
-    SELECT 'the ' || pg_describe_object('pg_publication_rel'::regclass, p.oid, 0)
-    FROM pg_publication_rel p JOIN events ON p.prrelid = events.oid
-    UNION ALL
-    SELECT 'the identity column ' || a.attname
-    FROM pg_attribute a JOIN events ON a.attrelid = events.oid AND a.attidentity <> ''
-    UNION ALL
-    SELECT 'inheritance of the table ' || i.inhrelid::regclass
-    FROM pg_inherits i JOIN events ON events.oid IN (i.inhrelid, i.inhparent)
-    WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = events.oid AND conname = '{_PROMISE}')
-    UNION ALL
-    SELECT 'the table events_historic' WHERE to_regclass('events_historic') IS NOT NULL
+    WITH events AS (SELECT oid AS events, reltype FROM pg_class WHERE oid = to_regclass('events'))
+    SELECT DISTINCT 'the ' || pg_describe_object(kind, object, part) FROM (
+        SELECT d.classid AS kind, d.objid AS object, 0 AS part
+        FROM events JOIN pg_depend d ON d.deptype = 'n' AND (
+            d.refclassid = 'pg_class'::regclass AND d.refobjid = events
+                AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)
+            OR d.refclassid = 'pg_type'::regclass
+                AND d.refobjid IN (SELECT oid FROM pg_type WHERE reltype IN (oid, typelem)))
+        LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        LEFT JOIN pg_class v ON v.oid = r.ev_class
+        WHERE v.relkind IS DISTINCT FROM 'v'
+        UNION ALL SELECT 'pg_rewrite'::regclass, oid, 0 FROM pg_rewrite, events WHERE ev_class = events
+        UNION ALL SELECT 'pg_constraint'::regclass, oid, 0 FROM pg_constraint, events WHERE confrelid = events
+        UNION ALL SELECT 'pg_policy'::regclass, oid, 0 FROM pg_policy, events WHERE polrelid = events
+        UNION ALL SELECT 'pg_publication_rel'::regclass, oid, 0 FROM pg_publication_rel, events WHERE prrelid = events
+        UNION ALL SELECT 'pg_trigger'::regclass, oid, 0 FROM pg_trigger, events
+        WHERE tgrelid = events AND NOT tgisinternal AND NOT starts_with(tgname, 'events_words_')
+        UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum FROM pg_attribute, events
+        WHERE attrelid = events AND attidentity <> ''
+        UNION ALL SELECT 'pg_class'::regclass, CASE inhrelid WHEN events THEN inhparent ELSE inhrelid END, 0
+        FROM pg_inherits, events
+        WHERE events IN (inhrelid, inhparent)
+          AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = events AND conname = '{_PROMISE}')
+        UNION ALL SELECT 'pg_class'::regclass, to_regclass('events_historic'), 0
+        WHERE to_regclass('events_historic') IS NOT NULL
+    ) AS obstacles
 """

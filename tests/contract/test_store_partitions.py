@@ -1,0 +1,342 @@
+"""Partitions of events on PostgreSQL: made ahead and on demand, kept within limits, dropped, read by time only."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
+
+from servicekit.errors import FailedPreconditionError
+from store.database import Database
+from store.errors import TimesRefusedError
+from store.events import EventFilter, Words
+from store.metrics import StoreMetrics
+from store.repositories.postgres import events as event_sql
+from store.repositories.postgres.partitions import PostgresPartitions
+from store.repositories.status import Partition
+from store.use_cases.upkeep import Upkeep
+from store.wiring import Repositories
+from tests.conftest import NewDatabase
+from tests.fixtures_migrations import OLD, adopt, check
+from tests.fixtures_store import SPACE, execute, migrated, new_event, open_database
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+OLD_TIME = datetime(2024, 5, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def partitions(self, partitions: Sequence[Partition]) -> None:
+        """See Observer."""
+
+
+@pytest_asyncio.fixture
+async def url(new_database: NewDatabase) -> str:
+    """A migrated database without partitions."""
+    url = await migrated(await new_database())
+    for row in await execute(
+        url, "SELECT inhrelid::regclass AS name FROM pg_inherits WHERE inhparent = 'events'::regclass"
+    ):
+        await execute(url, f"DROP TABLE {row['name']}")
+    return url
+
+
+@pytest_asyncio.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """A pool on it."""
+    async with open_database(url) as opened:
+        yield opened
+
+
+def upkeep(database: Database, *, ahead: int = 4, retention: int = 0) -> Upkeep:
+    return Upkeep(PostgresPartitions(database), Nobody(), months_ahead=ahead, retention_months=retention)
+
+
+async def names(database: Database) -> list[str]:
+    return [one.name for one in await PostgresPartitions(database).partitions()]
+
+
+async def test_months_are_made_ahead(url: str, database: Database) -> None:
+    await upkeep(database, ahead=2).run_once(NOW)
+
+    assert await names(database) == ["events_y2026m11", "events_y2026m12", "events_y2027m01"]
+    assert (await PostgresPartitions(database).partitions())[1].end_time == datetime(2027, 1, 1, tzinfo=UTC)
+    await upkeep(database, ahead=2).run_once(NOW)
+    await upkeep(database, ahead=2).run_once(NOW + timedelta(days=12))
+    assert (await names(database))[-1] == "events_y2027m02"
+    await check(url)
+
+
+async def test_every_partition_has_every_index_under_its_name(url: str, database: Database) -> None:
+    await PostgresPartitions(database).ensure([NOW])
+
+    rows = await execute(url, "SELECT tablename, indexname FROM pg_indexes WHERE tablename LIKE 'events%'")
+    whole = {row["indexname"] for row in rows if row["tablename"] == "events"}
+    part = {row["indexname"] for row in rows if row["tablename"] == "events_y2026m11"}
+    assert {f"{name}_y2026m11" for name in whole if not name.startswith("event_keys")} == part
+    assert "ix_events_embedding" in whole
+
+
+@pytest.mark.parametrize(
+    ("time", "name"),
+    [
+        (datetime.min.replace(tzinfo=UTC), "events_before_1970"),
+        (datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), "events_before_1970"),
+        (datetime(1970, 1, 1, tzinfo=UTC), "events_y1970m01"),
+        (datetime(2024, 2, 29, 12, tzinfo=UTC), "events_y2024m02"),
+        (datetime(2099, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), "events_y2099m12"),
+        (datetime(2100, 1, 1, tzinfo=UTC), "events_from_2100"),
+        (datetime.max.replace(tzinfo=UTC), "events_from_2100"),
+    ],
+)
+async def test_an_event_of_any_time_makes_its_partition(database: Database, time: datetime, name: str) -> None:
+    events = Repositories.of_postgres(database).events
+    event = new_event(timestamp=time)
+
+    assert await events.create([event], SPACE) != [None]
+
+    assert await names(database) == [name]
+    stored = await events.get(event.id)
+    assert stored is not None
+    assert stored.timestamp == time
+
+
+async def test_stores_that_need_the_same_months_at_once_make_them_once(new_database: NewDatabase, url: str) -> None:
+    months = [datetime(2020, 1 + number % 12, 3, tzinfo=UTC) for number in range(12)]
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(open_database(url)) for _ in range(3)]
+        stores = [Repositories.of_postgres(pool).events for pool in pools]
+        results = await asyncio.gather(
+            *(
+                store.create([new_event(timestamp=one) for one in (months if turn % 2 else reversed(months))], SPACE)
+                for turn in range(4)
+                for store in stores
+            ),
+            *(upkeep(pool).run_once(NOW) for pool in pools),
+        )
+        stored = [one for batch in results if batch is not None for one in batch]
+        found = await stores[0].page(EventFilter(), None, 1000)
+
+        assert len(stored) == len(found) == 12 * 12
+        assert None not in stored
+        assert len(await names(pools[0])) == 12 + 5
+
+
+async def test_a_month_is_made_while_others_have_the_table_in_use(url: str, database: Database) -> None:
+    reader = await asyncpg.connect(url)
+    try:
+        async with reader.transaction():
+            await reader.execute("LOCK TABLE events IN ROW EXCLUSIVE MODE")  # what a writer has
+            assert await Repositories.of_postgres(database).events.create([new_event(timestamp=OLD_TIME)], SPACE)
+    finally:
+        await reader.close()
+
+
+async def test_more_months_than_may_be_are_refused_by_name(database: Database) -> None:
+    store = Repositories.of_postgres(database, most_partitions=2)
+    times = [datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3)]
+
+    with pytest.raises(TimesRefusedError) as caught:
+        await store.events.create([new_event(timestamp=time) for time in times], SPACE)
+
+    assert "event.timestamp" in str(caught.value.violations)
+    assert len(caught.value.times) == 1
+    assert await store.events.page(EventFilter(), None, 10) == []  # all or nothing
+    assert len(await names(database)) == 2
+    assert await store.events.create([new_event(timestamp=time) for time in set(times) - caught.value.times], SPACE)
+
+
+async def test_a_table_in_the_place_of_a_partition_is_named(url: str, database: Database) -> None:
+    await execute(url, "CREATE TABLE events_y2024m05 (LIKE events)")
+
+    with pytest.raises(FailedPreconditionError, match="events_y2024m05 exists and is no partition"):
+        await Repositories.of_postgres(database).events.create([new_event(timestamp=OLD_TIME)], SPACE)
+
+
+COUNTS = "SELECT coalesce(sum(documents), 0) AS documents, coalesce(sum(length), 0) AS length FROM lexical_changes"
+TERMS = """
+    SELECT term, sum(delta) AS delta FROM lexical_changes, unnest(terms, deltas) AS t (term, delta)
+    GROUP BY term HAVING sum(delta) <> 0 ORDER BY term
+"""
+
+
+async def filled(database: Database, months: int) -> list[UUID]:
+    """Two events in each of the last months, oldest first, with words."""
+    times = [NOW.replace(year=2026 - back // 12, month=12 - back % 12, day=1) for back in range(1, months + 1)]
+    events = [
+        new_event(
+            f"number {number}", timestamp=time, words=Words((1, 2 + number), (1, 2)), request_id=f"{time}{number}"
+        )
+        for time in sorted(times)
+        for number in range(2)
+    ]
+    await Repositories.of_postgres(database).events.create(events, SPACE)
+    return [event.id for event in events]
+
+
+async def test_retention_drops_what_is_older_with_its_keys_and_words(url: str, database: Database) -> None:
+    ids = await filled(database, months=6)
+
+    await upkeep(database, retention=2).run_once(NOW)
+
+    assert (await names(database))[:3] == ["events_y2026m09", "events_y2026m10", "events_y2026m11"]
+    kept = await execute(url, "SELECT id FROM events ORDER BY timestamp")
+    assert {row["id"] for row in kept} == set(ids[-6:])
+    assert {row["event_id"] for row in await execute(url, "SELECT event_id FROM event_keys")} == set(ids[-6:])
+    assert [tuple(row) for row in await execute(url, COUNTS)] == [(6, 18)]
+    assert [tuple(row) for row in await execute(url, TERMS)] == [(1, 6), (2, 3), (3, 3)]
+    assert await execute(url, "SELECT FROM pg_tables WHERE tablename = 'events_y2026m08'") == []
+
+
+async def test_without_retention_nothing_is_dropped(url: str, database: Database) -> None:
+    await filled(database, months=6)
+
+    await upkeep(database).run_once(NOW)
+
+    assert len(await execute(url, "SELECT FROM events")) == 12
+
+
+async def test_what_is_dropped_is_logged_before_with_its_events(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await filled(database, months=3)
+
+    await upkeep(database, retention=1).run_once(NOW)
+
+    said = capsys.readouterr().out
+    assert said.index("dropping a partition") < said.index("dropped a partition")
+    assert "events_y2026m09" in said
+    assert "events=2" in said or '"events": 2' in said
+
+
+@pytest.mark.parametrize("step", ["detach", "detached", "count", "forget_keys", "drop"])
+async def test_retention_that_died_in_the_middle_goes_on(url: str, database: Database, step: str) -> None:
+    ids = await filled(database, months=4)
+
+    class Dies(PostgresPartitions):
+        async def detach(self, name: str) -> None:
+            if step == "detach":  # in the middle of it: others are waited for
+                async with database.connection() as connection:
+                    await connection.execute("SET statement_timeout = 300")
+            await super().detach(name)
+
+    died = Dies(database)
+    if step != "detach":
+
+        async def die(*_: Any) -> Any:
+            raise ConnectionError("died")
+
+        setattr(died, step, die)
+    holder = await asyncpg.connect(url)
+    try:
+        async with holder.transaction():
+            if step == "detach":
+                await holder.execute("SELECT FROM events LIMIT 1")
+            with pytest.raises(BaseException):  # noqa: B017 - whatever it dies of
+                await Upkeep(died, Nobody(), months_ahead=1, retention_months=2).run_once(NOW)
+    finally:
+        await holder.close()
+
+    async with open_database(url) as other:
+        await upkeep(other, retention=2).run_once(NOW)
+
+        assert (await names(other))[0] == "events_y2026m09"
+    assert {row["event_id"] for row in await execute(url, "SELECT event_id FROM event_keys")} == set(ids[-6:])
+    assert [tuple(row) for row in await execute(url, COUNTS)] == [(6, 18)]
+    assert await execute(url, "SELECT FROM pg_tables WHERE tablename = 'events_y2026m08'") == []
+
+
+async def test_a_partition_that_an_operator_detached_is_left_alone(url: str, database: Database) -> None:
+    await filled(database, months=4)
+    await execute(url, "ALTER TABLE events DETACH PARTITION events_y2026m08")
+
+    await upkeep(database, retention=2).run_once(NOW)
+
+    assert len(await execute(url, "SELECT FROM events_y2026m08")) == 2
+
+
+async def test_one_store_drops_at_a_time(url: str, database: Database) -> None:
+    await filled(database, months=4)
+    async with PostgresPartitions(database).alone() as alone:
+        assert alone
+        await upkeep(database, retention=2).run_once(NOW)
+        assert len(await execute(url, "SELECT FROM events")) == 8
+
+    await upkeep(database, retention=2).run_once(NOW)
+    assert len(await execute(url, "SELECT FROM events")) == 6
+
+
+async def test_keys_of_deleted_events_are_free_after_thirty_days(url: str, database: Database) -> None:
+    events = Repositories.of_postgres(database).events
+    old, new, kept = new_event(request_id="old"), new_event(request_id="new"), new_event(request_id="kept")
+    await events.create([old, new, kept], SPACE)
+    for one in (old, new):
+        assert await events.delete(one.id)
+    for identity, days in ((old.id, 31), (new.id, 29)):
+        await execute(
+            url, "UPDATE event_keys SET delete_time = $1 WHERE event_id = $2", NOW - timedelta(days=days), identity
+        )
+
+    await upkeep(database).run_once(NOW)
+
+    known = await events.known(["old", "new", "kept"], [])
+    assert known.deleted == {"new", new.id}
+    assert set(known.by_request) == {"kept"}
+
+
+async def test_an_adopted_table_is_a_partition_like_others(new_database: NewDatabase) -> None:
+    url = await new_database()
+    await adopt(url, OLD[0])
+    await migrated(url)
+    async with open_database(url) as database:
+        events = Repositories.of_postgres(database).events
+        event = new_event(timestamp=OLD_TIME)
+        await Repositories.of_postgres(database).spaces.adopt_space(SPACE)
+        await events.create([event], SPACE)
+        assert (await names(database))[0] == "events_historic"
+        assert len(await execute(url, "SELECT FROM events_historic WHERE id = $1", event.id)) == 1
+
+        far = datetime(2040, 1, 1, tzinfo=UTC)
+        await upkeep(database, retention=24).run_once(far)
+        assert "events_historic" not in await names(database)
+        assert await events.get(event.id) is None
+
+
+def partitions_of(plan: Any) -> set[str]:
+    """The tables that a plan reads."""
+    if isinstance(plan, list):
+        return set().union(*map(partitions_of, plan))
+    if isinstance(plan, dict):
+        own = {plan["Relation Name"]} if "Relation Name" in plan else set()
+        return own.union(*map(partitions_of, plan.values()))
+    return set()
+
+
+async def test_a_range_of_time_reads_its_partitions_only(database: Database) -> None:
+    await filled(database, months=6)
+    start, end = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+    async with database.connection() as connection:
+        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {event_sql.LIST}", None, start, end, None, None, None, 10)
+
+    assert partitions_of(json.loads(rows[0][0])) == {"events_y2026m08", "events_y2026m09"}
+
+
+async def test_metrics_tell_the_rows_of_each_partition(url: str, database: Database) -> None:
+    registry = CollectorRegistry()
+    metrics = StoreMetrics(registry)
+    await filled(database, months=2)
+    await execute(url, "ANALYZE events")
+    metrics.partitions(await PostgresPartitions(database).partitions())
+    assert registry.get_sample_value("trimem_store_partition_rows", {"partition": "events_y2026m10"}) == 2
+
+    metrics.partitions([])
+
+    assert registry.get_sample_value("trimem_store_partition_rows", {"partition": "events_y2026m10"}) is None

@@ -1,0 +1,55 @@
+"""Which times events may have: through the API."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from tests.conftest import NewDatabase
+from tests.fixtures_store import StartStore, create_request, stores
+from trimem.store.v1 import event_service_pb2 as pb
+
+
+@pytest_asyncio.fixture
+async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
+    """Starts stores."""
+    async with stores(new_database) as start:
+        yield start
+
+
+def at(time: str) -> pb.CreateEventRequest:
+    return create_request(content={"text": time}, timestamp=time)
+
+
+async def test_an_event_in_one_month_too_many_fails_alone_and_names_its_timestamp(start_store: StartStore) -> None:
+    store = await start_store(events_max_partitions=7)  # five are there already
+    times = ["2001-01-01T00:00:00Z", "2001-02-01T00:00:00Z", "2001-03-01T00:00:00Z", "2001-03-02T00:00:00Z"]
+
+    response = await store.stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=[at(time) for time in times]))
+
+    refused = [result.error for result in response.results if result.HasField("error")]
+    stored = [result.event for result in response.results if result.HasField("event")]
+    assert {error.code for error in refused} == {grpc.StatusCode.INVALID_ARGUMENT.value[0]}
+    assert all(error.message.startswith("event.timestamp: ") for error in refused)
+    assert len(stored) + len(refused) == 4
+    assert len({event.timestamp.ToDatetime().month for event in stored}) == 2
+    assert len(await store.rows("SELECT FROM events")) == len(stored)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await store.stub.CreateEvent(at("2009-09-09T00:00:00Z"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "EVENTS_MAX_PARTITIONS" in str(caught.value.details())
+
+
+async def test_an_event_older_than_what_is_kept_is_refused_by_its_timestamp(start_store: StartStore) -> None:
+    store = await start_store(events_retention_months=2)
+    now = datetime.now(UTC)
+
+    await store.stub.CreateEvent(at((now - timedelta(days=31)).isoformat()))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await store.stub.CreateEvent(at((now - timedelta(days=93)).isoformat()))
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(caught.value.details()).startswith("event.timestamp: ")
+    assert len(await store.rows("SELECT FROM events")) == 1
