@@ -12,10 +12,11 @@ from uuid import uuid4
 import structlog
 
 from servicekit import context
-from servicekit.errors import DeadlineExceededError, FailedPreconditionError, TrimemError
+from servicekit.errors import DeadlineExceededError, FailedPreconditionError, ResourceExhaustedError, TrimemError
 from store.errors import EmbedderFailedError, TextsRefusedError
 from store.events import EmbeddingSpace, EmbeddingState
 from store.repositories.outbox import ClaimedEvent, Outbox, Settled
+from store.use_cases.embed_events import reason_of
 from store.use_cases.embedding import CALL_TEXTS, PASSING, Embedded, TextEmbedding
 from store.use_cases.event_text import text_to_embed
 
@@ -31,9 +32,6 @@ _LONGEST_RETRY = 3600.0
 
 #: How many more texts the next call takes after a good one.
 _GROWTH = 8
-
-#: Characters of a reason that are kept with the event.
-_LONGEST_ERROR = 500
 
 
 class BatchOutcome(StrEnum):
@@ -161,21 +159,21 @@ class Backfill:
                 case None:
                     settled.append(Settled(one, EmbeddingState.SKIPPED, attempts=one.attempts))
                 case TextsRefusedError() as error:
-                    reason = f"the embedder refuses the text: {error.violations[0].description}"
-                    settled.append(self._parked(one, reason))
+                    settled.append(self._parked(one, error))
                 case TrimemError() as error:
                     trouble = error
                 case vector:
                     settled.append(Settled(one, EmbeddingState.EMBEDDED, vector, one.attempts))
-        if trouble is not None and len(texts) == 1:
+        # A busy embedder may be so for one text and not for the next, whatever they say.
+        if trouble is not None and len(texts) == 1 and not isinstance(trouble, ResourceExhaustedError):
             alone = next(one for one in events if one.place in texts)
             if await self._embeds_others():
-                settled.append(self._failed(alone, trouble.message))
+                settled.append(self._failed(alone, trouble))
                 trouble = None
             elif isinstance(trouble, DeadlineExceededError):
                 # It may be the text that keeps the embedder busy, so others go first; it may as well be the embedder.
                 settled.append(
-                    Settled(alone, EmbeddingState.PENDING, None, alone.attempts, trouble.message, _retry_after(0))
+                    Settled(alone, EmbeddingState.PENDING, None, alone.attempts, reason_of(trouble), _retry_after(0))
                 )
         return _Batch(len(events), settled, embedded.space, trouble)
 
@@ -191,15 +189,15 @@ class Backfill:
         finally:
             context.deadline.reset(token)
 
-    def _failed(self, event: ClaimedEvent, reason: str) -> Settled:
+    def _failed(self, event: ClaimedEvent, error: TrimemError) -> Settled:
         """Tried in vain: later again, or never."""
         attempts = event.attempts + 1
         if attempts >= self._max_attempts:
-            return self._parked(event, reason)
-        return Settled(event, EmbeddingState.PENDING, None, attempts, _kept(reason), _retry_after(event.attempts))
+            return self._parked(event, error)
+        return Settled(event, EmbeddingState.PENDING, None, attempts, reason_of(error), _retry_after(event.attempts))
 
-    def _parked(self, event: ClaimedEvent, reason: str) -> Settled:
-        return Settled(event, EmbeddingState.FAILED, None, event.attempts + 1, _kept(reason))
+    def _parked(self, event: ClaimedEvent, error: TrimemError) -> Settled:
+        return Settled(event, EmbeddingState.FAILED, None, event.attempts + 1, reason_of(error))
 
     def _tell(self, settled: Sequence[Settled]) -> None:
         for one in settled:
@@ -225,8 +223,3 @@ def _retry_after(attempts: int) -> float:
 def _jitter() -> float:
     """Keeps stores that were started, or events that failed, at the same moment from coming back at the same moment."""
     return random.uniform(0.5, 1)  # noqa: S311
-
-
-def _kept(reason: str) -> str:
-    """A reason as PostgreSQL can keep it."""
-    return reason.replace("\x00", "")[:_LONGEST_ERROR]

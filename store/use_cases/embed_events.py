@@ -95,7 +95,7 @@ class EmbedEvents:
             return outcome
         if self._strategy is FailStrategy.SOFT:
             state = EmbeddingState.FAILED if refused else EmbeddingState.PENDING
-            return replace(event, embedding_state=state, embedding_error=_reason(outcome))
+            return replace(event, embedding_state=state, embedding_error=reason_of(outcome))
         if refused:
             return InvalidArgumentError("event.content", "has a text that the embedder refuses")
         raise outcome  # it would meet every event with a text
@@ -116,7 +116,7 @@ def _compared(given: GivenVector, space: EmbeddingSpace) -> Outcome:
         return error
 
 
-def _reason(error: TrimemError) -> str:
+def reason_of(error: TrimemError) -> str:
     """Why an event is not embedded; PostgreSQL keeps no U+0000."""
     text = error.message
     if isinstance(error, TextsRefusedError):

@@ -225,6 +225,25 @@ async def test_an_embedder_that_is_down_costs_no_event_an_attempt(rig: Rig, trou
     assert rig.heard.states == [EMBEDDED] * 3
 
 
+async def test_a_text_that_crashes_the_embedder_is_to_blame_when_others_pass(rig: Rig) -> None:
+    await rig.store("odd")
+    rig.embedder.fail_with("odd", error=UnavailableError("connection lost"))
+
+    assert await rig.backfill.run_once() == 1
+
+    assert (await rig.event("odd")).embedding_attempts == 1
+
+
+async def test_a_text_that_meets_a_busy_embedder_is_not_to_blame(rig: Rig) -> None:
+    await rig.store("fine")
+    rig.embedder.fail_with("fine", error=ResourceExhaustedError("busy"))
+
+    with pytest.raises(ResourceExhaustedError):
+        await rig.backfill.run_once()
+
+    assert (await rig.event("fine")).embedding_attempts == 0
+
+
 async def test_a_text_that_takes_too_long_lets_others_go_first(rig: Rig) -> None:
     await rig.store("long", "short")
     # While it is at the long text, it does nothing else: two calls that fail, the second one with the long text alone.

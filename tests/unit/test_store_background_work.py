@@ -87,7 +87,7 @@ async def test_words_are_those_of_the_text_that_is_embedded() -> None:
 async def test_filling_words_takes_a_breath_between_batches_and_a_pause_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    repository, gauge, pauses = Unread(*({"text": f"text {n}"} for n in range(250))), Gauge(), []
+    repository, gauge, pauses = Unread(*({"text": f"text {n}"} for n in range(250))), Gauge(), list[float]()
     monkeypatch.setattr(fill_words, "asyncio", ending_after(4, pauses))
 
     with pytest.raises(asyncio.CancelledError):
@@ -100,7 +100,7 @@ async def test_filling_words_takes_a_breath_between_batches_and_a_pause_at_the_e
 
 
 async def test_filling_words_goes_on_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    repository, pauses = Unread({"text": "one"}), []
+    repository, pauses = Unread({"text": "one"}), list[float]()
     repository.trouble = DatabaseUnavailableError("gone")
     monkeypatch.setattr(fill_words, "asyncio", ending_after(2, pauses))
     fill = FillWords(repository, Gauge(), 5)
