@@ -20,11 +20,9 @@ class Weights:
     documents: Sequence[int]
     #: Words of an event, on average.
     average_length: float
-
-    @property
-    def most(self) -> float:
-        """What no event's score can exceed: that of one which has every word any number of times."""
-        return sum(self.idf) * (K1 + 1)
+    #: What no event's score can exceed: that of one which has every word of the query any number of times. Words that
+    #: no event has count, too: what is found without them is found by a part of the question.
+    most: float
 
     def score(self, counts: Mapping[int, int], length: int) -> float:
         """The score of an event with these words."""
@@ -50,12 +48,15 @@ class Weights:
 def weights(documents_by_term: Mapping[int, int], documents: int, length: int) -> Weights:
     """What the words of a query weigh, of which `documents_by_term` says how many of all `documents` have each.
 
-    `length` is that of all events together, in words. Words that no event has are left out.
+    `length` is that of all events together, in words.
     """
-    known = sorted(((count, term) for term, count in documents_by_term.items() if count > 0))
+    containing = sorted((max(0, count), term) for term, count in documents_by_term.items())
+    idf = [math.log(1 + (max(0, documents - count) + 0.5) / (count + 0.5)) for count, _ in containing]
+    unknown = sum(count == 0 for count, _ in containing)
     return Weights(
-        terms=[term for _, term in known],
-        idf=[math.log(1 + (max(0, documents - count) + 0.5) / (count + 0.5)) for count, _ in known],
-        documents=[count for count, _ in known],
+        terms=[term for _, term in containing[unknown:]],
+        idf=idf[unknown:],
+        documents=[count for count, _ in containing[unknown:]],
         average_length=max(1.0, length / documents) if documents > 0 else 1.0,
+        most=sum(idf) * (K1 + 1),
     )

@@ -51,7 +51,7 @@ class Candidates:
 
     #: Those nearest by vector and those best by words, each compared in both ways, in no order.
     found: list[Candidate]
-    #: The BM25 score that no event can exceed; 0 when no event has any of the words.
+    #: The BM25 score that no event can exceed; 0 without words.
     best_lexical_score: float = 0.0
     #: The BM25 score that events which were not looked at may reach; 0 when all were looked at.
     unseen_lexical_score: float = 0.0

@@ -9,7 +9,7 @@ from uuid import UUID
 from store.repositories.search import Candidate, Candidates, Recency
 
 #: Share of meaning in the score of a hybrid search; the rest is that of words.
-MEANING = 0.3
+MEANING = 0.4
 
 #: What a similarity is measured against: that of the event at this place by similarity.
 _FLOOR_PLACE = 200

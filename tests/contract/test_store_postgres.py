@@ -71,7 +71,7 @@ async def test_search_uses_the_hnsw_index(database: Database, store: Repositorie
 
 
 async def test_lists_use_the_index_on_time(database: Database) -> None:
-    plan = await explain(database, event_sql.LIST, None, None, None, None, None, 50)
+    plan = await explain(database, event_sql.LIST, None, None, None, None, None, None, 50)
 
     assert "ix_events_timestamp_id" in plan
     assert '"Sort"' not in plan
@@ -160,8 +160,12 @@ async def insert_old_row(database: Database, content: str, metadata: str, vector
     async with database.connection() as connection:
         identity: UUID = await connection.fetchval(
             """
-            INSERT INTO events (id, content, metadata, embedding, embedding_state)
-            VALUES (gen_random_uuid(), $1::text::jsonb, $2::text::jsonb, $3::text::vector, 'EMBEDDED') RETURNING id
+            WITH made AS (
+                INSERT INTO events (id, content, metadata, embedding, embedding_state)
+                VALUES (gen_random_uuid(), $1::text::jsonb, $2::text::jsonb, $3::text::vector, 'EMBEDDED')
+                RETURNING id, timestamp
+            )
+            INSERT INTO event_keys (event_id, timestamp) SELECT id, timestamp FROM made RETURNING event_id
             """,
             content,
             metadata,
