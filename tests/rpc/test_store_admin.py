@@ -70,9 +70,10 @@ async def until_pending(store: StoreUnderTest, count: int) -> None:
 async def pend(store: StoreUnderTest, *texts: str) -> list[str]:
     """Ids of events that are stored while the embedder is down."""
     store.embedder.go_down()
-    ids = [(await store.create(content={"text": text})).id for text in texts]
+    requests = [create_request(content={"text": text}) for text in texts]
+    answer = await store.stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=requests))
     store.embedder.come_back()
-    return ids
+    return [one.event.id for one in answer.results]
 
 
 async def test_the_status_of_an_empty_store(store: StoreUnderTest) -> None:
@@ -183,7 +184,7 @@ async def test_a_pause_holds_for_all_stores_of_the_database(start_store: StartSt
 
 async def test_a_poisonous_text_is_parked_and_the_rest_is_embedded(start_store: StartStore) -> None:
     store = await start_store(embedding_max_attempts=3)
-    ids = await pend(store, *(f"text {number}" for number in range(100)), "poison")
+    ids = await pend(store, *("poison" if number == 50 else f"text {number}" for number in range(101)))
     store.embedder.poison = {"poison"}
     # As if the time that a text waits for its next attempt had passed.
     while (await status(store)).pending_count:
@@ -195,7 +196,7 @@ async def test_a_poisonous_text_is_parked_and_the_rest_is_embedded(start_store: 
     assert (answer.pending_count, answer.failed_count) == (0, 1)
     listed = await store.stub.ListEvents(pb.ListEventsRequest(embedding_state=FAILED))
     [event] = listed.events
-    assert (event.id, event.embedding_attempts, event.embedding_error) == (ids[-1], 3, "the embedder failed")
+    assert (event.id, event.embedding_attempts, event.embedding_error) == (ids[50], 3, "the embedder failed")
     value = store.registry.get_sample_value
     assert value("trimem_store_failed_embedding_attempts_total") == 3
     assert value("trimem_store_backfilled_events_total", {"state": "EMBEDDED"}) == 100

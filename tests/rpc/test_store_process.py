@@ -3,10 +3,13 @@
 import asyncio
 import signal
 import sys
+from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import aiohttp
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit.status import reason_of
 from store import migrate
@@ -24,6 +27,8 @@ from tests.fixtures_store_process import (
 )
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
+from trimem.store.v1 import store_admin_pb2 as admin
+from trimem.store.v1 import store_admin_pb2_grpc as admin_rpc
 
 
 class Relay:
@@ -103,6 +108,30 @@ async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> N
                 await asyncio.sleep(0.02)
 
     assert answer.hits[0].event.content["text"] == "red apple"
+
+
+async def test_it_serves_its_administration_and_its_metrics(new_database: NewDatabase) -> None:
+    url, port = await migrated(await new_database()), free_port()
+    async with serving(DATABASE_URL=url, EMBEDDER_TARGET="127.0.0.1:1", STORE_METRICS_PORT=str(port)) as (_, channel):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        name = "trimem.store.v1.StoreAdminService"
+        assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
+        await rpc.EventServiceStub(channel).CreateEvent(create_request(content={"text": "x"}))
+        status = await admin_rpc.StoreAdminServiceStub(channel).GetStatus(admin.GetStatusRequest())
+        assert (status.pending_count, status.pool.max_count) == (1, 10)
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = await answer.text()
+
+    for name in (
+        "trimem_store_pending_events",
+        "trimem_store_failed_events",
+        "trimem_store_oldest_pending_seconds",
+        "trimem_store_events_without_words",
+        "trimem_store_failed_embedding_attempts_total",
+        'trimem_store_backfill_batches_total{outcome="waiting"}',
+        'trimem_store_pool_connections{state="max"} 10.0',
+    ):
+        assert f"\n{name}" in metrics
 
 
 async def test_an_embedder_that_goes_away_and_comes_back_needs_no_restart(new_database: NewDatabase) -> None:
