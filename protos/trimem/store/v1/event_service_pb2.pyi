@@ -641,7 +641,8 @@ class SearchEventsRequest(_message.Message):
     """What to compare. Default: HYBRID, and VECTOR when only `vector` is given."""
     min_similarity: _builtins.float
     """Only hits with at least this similarity, in [-1, 1]; INVALID_ARGUMENT with LEXICAL. With HYBRID, events that are
-    not embedded yet have none, and are left out. Default: no limit.
+    not embedded yet have none, and are left out; and while the embedder is down the call fails with UNAVAILABLE.
+    Default: no limit.
     """
     page_size: _builtins.int
     """Most hits to return. 0 means 10; more than 100 means 100; negative is INVALID_ARGUMENT."""
@@ -715,7 +716,7 @@ class SearchEventsResponse(_message.Message):
     hits, or more; narrow the search.
     """
     next_page_token: _builtins.str
-    """Token of the next page. Empty on the last page."""
+    """Token of the next page, up to 8 KB: POST it rather than GET when the query is long. Empty on the last page."""
     degraded: _builtins.bool
     """True when HYBRID was asked for and the answer is by words alone, because the embedder could not be reached."""
     @_builtins.property
