@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,37 +15,21 @@ from prometheus_client import CollectorRegistry
 from servicekit.errors import FailedPreconditionError
 from store.database import Database
 from store.errors import TimesRefusedError
-from store.events import EventFilter, Words
+from store.events import EventFilter
 from store.metrics import StoreMetrics
 from store.repositories.postgres import events as event_sql
 from store.repositories.postgres.partitions import PostgresPartitions
-from store.repositories.status import Partition
-from store.use_cases.upkeep import Upkeep
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_migrations import OLD, adopt, check
+from tests.fixtures_partitions import NOW, OLD_TIME, filled, names, upkeep, without_partitions
 from tests.fixtures_store import SPACE, execute, migrated, new_event, open_database
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-OLD_TIME = datetime(2024, 5, 31, 23, 59, 59, 999999, tzinfo=UTC)
-
-
-class Nobody:
-    """Hears nothing."""
-
-    def partitions(self, partitions: Sequence[Partition]) -> None:
-        """See Observer."""
 
 
 @pytest_asyncio.fixture
 async def url(new_database: NewDatabase) -> str:
     """A migrated database without partitions."""
-    url = await migrated(await new_database())
-    for row in await execute(
-        url, "SELECT inhrelid::regclass AS name FROM pg_inherits WHERE inhparent = 'events'::regclass"
-    ):
-        await execute(url, f"DROP TABLE {row['name']}")
-    return url
+    return await without_partitions(new_database)
 
 
 @pytest_asyncio.fixture
@@ -54,14 +37,6 @@ async def database(url: str) -> AsyncIterator[Database]:
     """A pool on it."""
     async with open_database(url) as opened:
         yield opened
-
-
-def upkeep(database: Database, *, ahead: int = 4, retention: int = 0) -> Upkeep:
-    return Upkeep(PostgresPartitions(database), Nobody(), months_ahead=ahead, retention_months=retention)
-
-
-async def names(database: Database) -> list[str]:
-    return [one.name for one in await PostgresPartitions(database).partitions()]
 
 
 async def test_months_are_made_ahead(url: str, database: Database) -> None:
@@ -159,119 +134,6 @@ async def test_a_table_in_the_place_of_a_partition_is_named(url: str, database: 
 
     with pytest.raises(FailedPreconditionError, match="events_y2024m05 exists and is no partition"):
         await Repositories.of_postgres(database).events.create([new_event(timestamp=OLD_TIME)], SPACE)
-
-
-COUNTS = "SELECT coalesce(sum(documents), 0) AS documents, coalesce(sum(length), 0) AS length FROM lexical_changes"
-TERMS = """
-    SELECT term, sum(delta) AS delta FROM lexical_changes, unnest(terms, deltas) AS t (term, delta)
-    GROUP BY term HAVING sum(delta) <> 0 ORDER BY term
-"""
-
-
-async def filled(database: Database, months: int) -> list[UUID]:
-    """Two events in each of the last months, oldest first, with words."""
-    times = [NOW.replace(year=2026 - back // 12, month=12 - back % 12, day=1) for back in range(1, months + 1)]
-    events = [
-        new_event(
-            f"number {number}", timestamp=time, words=Words((1, 2 + number), (1, 2)), request_id=f"{time}{number}"
-        )
-        for time in sorted(times)
-        for number in range(2)
-    ]
-    await Repositories.of_postgres(database).events.create(events, SPACE)
-    return [event.id for event in events]
-
-
-async def test_retention_drops_what_is_older_with_its_keys_and_words(url: str, database: Database) -> None:
-    ids = await filled(database, months=6)
-
-    await upkeep(database, retention=2).run_once(NOW)
-
-    assert (await names(database))[:3] == ["events_y2026m09", "events_y2026m10", "events_y2026m11"]
-    kept = await execute(url, "SELECT id FROM events ORDER BY timestamp")
-    assert {row["id"] for row in kept} == set(ids[-6:])
-    assert {row["event_id"] for row in await execute(url, "SELECT event_id FROM event_keys")} == set(ids[-6:])
-    assert [tuple(row) for row in await execute(url, COUNTS)] == [(6, 18)]
-    assert [tuple(row) for row in await execute(url, TERMS)] == [(1, 6), (2, 3), (3, 3)]
-    assert await execute(url, "SELECT FROM pg_tables WHERE tablename = 'events_y2026m08'") == []
-
-
-async def test_without_retention_nothing_is_dropped(url: str, database: Database) -> None:
-    await filled(database, months=6)
-
-    await upkeep(database).run_once(NOW)
-
-    assert len(await execute(url, "SELECT FROM events")) == 12
-
-
-async def test_what_is_dropped_is_logged_before_with_its_events(
-    database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await filled(database, months=3)
-
-    await upkeep(database, retention=1).run_once(NOW)
-
-    said = capsys.readouterr().out
-    assert said.index("dropping a partition") < said.index("dropped a partition")
-    assert "events_y2026m09" in said
-    assert "events=2" in said or '"events": 2' in said
-
-
-@pytest.mark.parametrize("step", ["detach", "detached", "count", "forget_keys", "drop"])
-async def test_retention_that_died_in_the_middle_goes_on(url: str, database: Database, step: str) -> None:
-    ids = await filled(database, months=4)
-
-    class Dies(PostgresPartitions):
-        async def detach(self, name: str) -> None:
-            if step == "detach":  # in the middle of it: others are waited for
-                async with database.connection() as connection:
-                    await connection.execute("SET statement_timeout = 300")
-            await super().detach(name)
-
-    died = Dies(database)
-    if step != "detach":
-
-        async def die(*_: Any) -> Any:
-            raise ConnectionError("died")
-
-        setattr(died, step, die)
-    holder = await asyncpg.connect(url)
-    try:
-        async with holder.transaction():
-            if step == "detach":
-                await holder.execute("SELECT FROM events LIMIT 1")
-            with pytest.raises(BaseException):  # noqa: B017 - whatever it dies of
-                await Upkeep(died, Nobody(), months_ahead=1, retention_months=2).run_once(NOW)
-    finally:
-        await holder.close()
-
-    async with open_database(url) as other:
-        await upkeep(other, retention=2).run_once(NOW)
-
-        assert (await names(other))[0] == "events_y2026m09"
-    assert {row["event_id"] for row in await execute(url, "SELECT event_id FROM event_keys")} == set(ids[-6:])
-    assert [tuple(row) for row in await execute(url, COUNTS)] == [(6, 18)]
-    assert await execute(url, "SELECT FROM pg_tables WHERE tablename = 'events_y2026m08'") == []
-
-
-async def test_a_partition_that_an_operator_detached_is_left_alone(url: str, database: Database) -> None:
-    await filled(database, months=4)
-    await execute(url, "ALTER TABLE events DETACH PARTITION events_y2026m08")
-
-    await upkeep(database, retention=2).run_once(NOW)
-
-    assert len(await execute(url, "SELECT FROM events_y2026m08")) == 2
-
-
-async def test_one_store_drops_at_a_time(url: str, database: Database) -> None:
-    await filled(database, months=4)
-    async with PostgresPartitions(database).alone() as alone:
-        assert alone
-        await upkeep(database, retention=2).run_once(NOW)
-        assert len(await execute(url, "SELECT FROM events")) == 8
-
-    await upkeep(database, retention=2).run_once(NOW)
-    assert len(await execute(url, "SELECT FROM events")) == 6
 
 
 async def test_keys_of_deleted_events_are_free_after_thirty_days(url: str, database: Database) -> None:
