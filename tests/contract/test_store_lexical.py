@@ -183,12 +183,18 @@ async def test_the_words_of_an_event_are_found_whatever_became_of_its_vector(sto
     assert {one.similarity for one in found.found} == {None}
 
 
-async def test_rows_whose_words_nobody_has_looked_for_are_left_out(database: Database, store: Repositories) -> None:
+async def test_rows_that_nobody_has_looked_for_words_in_are_missed_and_said_to_be(
+    database: Database, store: Repositories
+) -> None:
     await store.events.create([saying("apple"), saying("apple pie")], None)
     async with database.connection() as connection:
         await connection.execute("UPDATE events SET terms = NULL, term_counts = NULL, term_total = NULL")
 
-    assert (await store.search.candidates(question("apple"), ALL, 10)).found == []
+    candidates = await store.search.candidates(question("apple"), ALL, 10)
+    elsewhere = await store.search.candidates(question("apple"), EventFilter(end_time=NOON.replace(year=2000)), 10)
+    assert candidates.found == []
+    assert candidates.unseen_lexical_score == candidates.best_lexical_score > 0
+    assert elsewhere.unseen_lexical_score == 0
     await PostgresLexical(database).fold()
     folded, expected = await counts(database)
     assert folded == expected

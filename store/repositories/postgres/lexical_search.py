@@ -20,7 +20,8 @@ MOST_EVENTS = 20_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# One statement, so that it sees a change either folded or not. Changes are read as a whole: there are few of them.
+# One statement, so that it sees a change either folded or not. Changes are read as a whole: there are few of them. And
+# whether there are events that nobody has looked for words in yet, as there are after an adoption.
 STATISTICS = """
     WITH changed AS (
         SELECT word.term, sum(word.delta) AS documents
@@ -36,7 +37,13 @@ STATISTICS = """
     )
     SELECT wanted.term,
            (coalesce(known.documents, 0) + coalesce(changed.documents, 0))::bigint AS containing,
-           total.documents, total.length
+           total.documents, total.length,
+           EXISTS (
+               SELECT FROM events
+               WHERE terms IS NULL
+                 AND ($2::timestamptz IS NULL OR timestamp >= $2)
+                 AND ($3::timestamptz IS NULL OR timestamp < $3)
+           ) AS has_unread
     FROM unnest($1::bigint[]) AS wanted (term)
     CROSS JOIN total
     LEFT JOIN lexical_terms AS known ON known.term = wanted.term
@@ -98,35 +105,47 @@ class FoundByWords:
     unseen: float
 
 
-async def weigh(connection: Connection, terms: Sequence[int]) -> Weights:
-    """What the words of a query weigh now."""
-    rows = await connection.fetch(STATISTICS, terms) if terms else []
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What the words of a query weigh now, and whether there are events that have words and none that we know."""
+
+    weights: Weights
+    has_unread: bool
+
+
+async def weigh(connection: Connection, terms: Sequence[int], matching: EventFilter) -> Weighed:
+    """Look the words up."""
+    rows = await connection.fetch(STATISTICS, terms, matching.start_time, matching.end_time) if terms else []
     if not rows:
-        return weights({}, 0, 0)
-    return weights({row["term"]: row["containing"] for row in rows}, rows[0]["documents"] or 0, rows[0]["length"] or 0)
+        return Weighed(weights({}, 0, 0), has_unread=False)
+    containing = {row["term"]: row["containing"] for row in rows}
+    first = rows[0]
+    return Weighed(weights(containing, first["documents"] or 0, first["length"] or 0), first["has_unread"])
 
 
 async def best_by_words(
-    connection: Connection, weighed: Weights, matching: EventFilter, recency: Recency | None, limit: int
+    connection: Connection, weighed: Weighed, matching: EventFilter, recency: Recency | None, limit: int
 ) -> FoundByWords:
     """The events with the best scores, after recency."""
-    if not weighed.terms:
-        return FoundByWords([], 0.0)
-    budget = min(MOST_EVENTS, LOOKUPS // len(weighed.terms))
-    rare, beyond = weighed.beyond(budget)
+    weights = weighed.weights
+    unseen = weights.most if weighed.has_unread else 0.0
+    if not weights.terms:
+        return FoundByWords([], unseen)
+    budget = min(MOST_EVENTS, LOOKUPS // len(weights.terms))
+    rare, beyond = weights.beyond(budget)
     rows = await connection.fetch(
         BY_WORDS,
         rare,
         *conditions(matching),
-        weighed.terms,
-        weighed.idf,
-        weighed.average_length,
+        weights.terms,
+        weights.idf,
+        weights.average_length,
         budget,
         *_decay(recency),
         limit,
     )
     cut = bool(rows) and rows[0]["looked_at"] == budget
-    return FoundByWords(rows, weighed.most if cut else beyond)
+    return FoundByWords(rows, weights.most if cut else max(unseen, beyond))
 
 
 async def both_scores(connection: Connection, ids: Sequence[UUID], vector: Vector, weighed: Weights) -> list[Row]:

@@ -91,7 +91,7 @@ class PostgresSearch:
         """See SearchRepository."""
         async with self._database.transaction() as connection:
             await connection.execute(BEGIN_SEARCH.format(timeout=_milliseconds_left()))
-            weighed = await weigh(connection, question.terms)
+            weighed = await weigh(connection, question.terms, matching)
             by_words = await best_by_words(connection, weighed, matching, question.recency, limit)
             found = {row["id"]: Candidate(row["id"], row["timestamp"], None, row["score"]) for row in by_words.rows}
             unseen = -1.0
@@ -102,8 +102,8 @@ class PostgresSearch:
                 }
                 if len(rows) == limit:
                     unseen = _similarity(rows[-1]["distance"]) or unseen
-                found = await _compared(connection, near, found, question.vector, weighed)
-        return Candidates(list(found.values()), weighed.most, by_words.unseen, unseen)
+                found = await _compared(connection, near, found, question.vector, weighed.weights)
+        return Candidates(list(found.values()), weighed.weights.most, by_words.unseen, unseen)
 
     async def events(self, ids: Sequence[UUID], matching: EventFilter) -> dict[UUID, Event]:
         """See SearchRepository."""
