@@ -84,6 +84,28 @@ async def test_keys_are_looked_up_by_index(database: Database) -> None:
     assert "event_keys_pkey" in plan
 
 
+async def test_a_thousand_keys_are_looked_up_one_by_one(database: Database) -> None:
+    ids = [uuid4() for _ in range(1000)]
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO event_keys (event_id, timestamp) SELECT id, now() FROM unnest($1::uuid[]) AS id", ids
+        )
+        await connection.execute("ANALYZE event_keys")
+
+    plan = await explain(database, event_sql.KNOWN, [], ids)
+
+    assert "Nested Loop" in plan
+    assert "Hash" not in plan
+    assert "Merge" not in plan
+
+
+async def test_failed_events_are_listed_by_their_own_index(database: Database) -> None:
+    plan = await explain(database, event_sql.LIST, None, None, None, "FAILED", None, None, 50)
+
+    assert "ix_events_failed" in plan
+    assert '"Sort"' not in plan
+
+
 async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_database: NewDatabase) -> None:
     url = await migrated(await new_database())
     # A scan that gives up after a few rows, and a planner that wants nothing but the HNSW index.

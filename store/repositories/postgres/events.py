@@ -21,11 +21,14 @@ _ATTEMPTS = 4
 
 T = TypeVar("T")
 
-# A key without an event is that of a deleted one.
+# A key without an event is that of a deleted one. LIMIT makes it look up each event by its key: for a thousand keys the
+# planner would rather read all events.
 KNOWN = f"""
     SELECT k.event_id, k.request_id, e.*
     FROM event_keys k
-    LEFT JOIN LATERAL (SELECT {EVENT_COLUMNS} FROM events WHERE id = k.event_id AND timestamp = k.timestamp) e ON true
+    LEFT JOIN LATERAL (
+        SELECT {EVENT_COLUMNS} FROM events WHERE id = k.event_id AND timestamp = k.timestamp LIMIT 1
+    ) e ON true
     WHERE k.request_id = ANY($1::text[]) OR k.event_id = ANY($2::uuid[])
 """
 
