@@ -89,6 +89,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Back to one table with all events: the historic partition, or a new one. The others are copied into it."""
+    if not context.is_offline_mode() and _names("SELECT phase FROM reembed_job"):
+        raise CommandError(
+            "a change of the model is under way, or can still be taken back: end it with `python -m store reembed "
+            "--abandon` or `--drop-old` first. Nothing was changed"
+        )
     _lock([*_names(_VIEWS), "events"])
     shape = _read_shape()
     _run("ALTER TABLE events RENAME TO events_partitioned")

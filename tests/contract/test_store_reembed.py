@@ -19,6 +19,7 @@ from store.errors import (
     EmbeddingSpaceMismatchError,
     ReembedRefusedError,
     ReembedRunningError,
+    SchemaError,
     TextsRefusedError,
 )
 from store.events import EmbeddingSpace, ReembedPhase
@@ -541,6 +542,20 @@ async def test_times_that_no_datetime_holds_are_embedded_too(ground: Ground) -> 
 
     assert await ground.wrong_vectors(LONG) == 0
     assert await ground.states() == {"EMBEDDED": EVENTS + 1}
+
+
+async def test_a_schema_without_the_job_is_not_gone_back_to_while_there_is_one(ground: Ground) -> None:
+    [[revision]] = await ground.sql("SELECT version_num FROM alembic_version")
+    if revision != migrate.head():
+        pytest.skip("there is nothing to go back from")
+    await ground.run(Model(LONG), swap=False)
+
+    with pytest.raises(SchemaError, match=r"reembed --abandon"):
+        await asyncio.to_thread(migrate.downgrade, plan(ground.url), "0003")
+
+    async with PostgresReembed.alone(ground.database) as repository:
+        await abandon(repository)
+    await asyncio.to_thread(migrate.downgrade, plan(ground.url), "0003")
 
 
 async def test_keys_are_read_in_order(ground: Ground) -> None:
