@@ -13,8 +13,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit.status import reason_of
 from store import migrate
+from store.repositories.postgres.outbox import PostgresOutbox
 from tests.conftest import NewDatabase
-from tests.fixtures_store import DIMENSION, SPACE, create_request, execute, fake_embedder, migrated, text_vector
+from tests.fixtures_store import (
+    DIMENSION,
+    SPACE,
+    create_request,
+    execute,
+    fake_embedder,
+    migrated,
+    open_database,
+    text_vector,
+)
 from tests.fixtures_store_process import (
     NOT_SERVING,
     PATIENCE,
@@ -108,6 +118,32 @@ async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> N
                 await asyncio.sleep(0.02)
 
     assert answer.hits[0].event.content["text"] == "red apple"
+
+
+async def test_the_events_that_a_killed_store_was_embedding_are_free_at_once(new_database: NewDatabase) -> None:
+    url = await migrated(await new_database())
+    await execute(url, "INSERT INTO events (id, content) VALUES (gen_random_uuid(), $1::text::jsonb)", '{"text": "x"}')
+    async with fake_embedder() as (embedder, target), open_database(url) as database:
+        outbox = PostgresOutbox(database)
+        embedder.gate.clear()  # the store waits for an answer with the event in its hands
+        async with serving(DATABASE_URL=url, EMBEDDER_TARGET=target) as (process, _):
+            async with asyncio.timeout(PATIENCE):
+                while not embedder.calls:
+                    await asyncio.sleep(0.01)
+            assert await claimable(outbox) == 0
+
+            process.kill()
+
+            async with asyncio.timeout(PATIENCE):
+                while not await claimable(outbox):
+                    await asyncio.sleep(0.01)
+        embedder.gate.set()
+
+
+async def claimable(outbox: PostgresOutbox) -> int:
+    """How many events nobody holds."""
+    async with outbox.claim(10) as claim:
+        return len(claim.events)
 
 
 async def test_it_serves_its_administration_and_its_metrics(new_database: NewDatabase) -> None:
