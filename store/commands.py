@@ -85,7 +85,7 @@ async def run_backfill(options: argparse.Namespace, settings: StoreSettings) -> 
                 await administer.resume()
                 said = "resumed"
             case _:
-                said = f"{await administer.retry(options.ids)} events are PENDING again"
+                said = f"PENDING again: {await administer.retry(options.ids)}"
     print(said)  # noqa: T201
 
 

@@ -97,9 +97,9 @@ def _partitions(database: DatabaseStatus) -> Table:
 
 
 def _indexes(database: DatabaseStatus) -> Table:
-    table = _table("indexes", "name", "table", "size", "")
+    table = _table("indexes", "name", "table", "size", "valid")
     for one in database.indexes:
-        table.add_row(one.name, one.table, _size(one.size), "" if one.valid else "[red]not valid[/]")
+        table.add_row(one.name, one.table, _size(one.size), "yes" if one.valid else "[red]no[/]")
     return table
 
 

@@ -102,8 +102,8 @@ async def test_backfill_pauses_resumes_and_retries(new_database: NewDatabase) ->
     assert [output.split(";")[0].strip() for _, output, _ in answers[:4]] == [
         "paused",
         "resumed",
-        "1 events are PENDING again",
-        "1 events are PENDING again",
+        "PENDING again: 1",
+        "PENDING again: 1",
     ]
     assert "ids[0]: must be a UUID" in answers[4][2]
 
