@@ -91,9 +91,10 @@ class _Explained:
             cause = error.orig.__cause__ if error.orig is not None else None
             if isinstance(cause, asyncpg.LockNotAvailableError):
                 raise SchemaError(
-                    "another session holds a lock that the migration needs; what it had not finished was undone. Run it "
-                    "again when the database is quiet, or raise MIGRATION_LOCK_TIMEOUT_SECONDS: it goes on"
+                    "another session holds a lock that the migration needs; what it had not finished was undone. Run "
+                    "it again when the database is quiet, or raise MIGRATION_LOCK_TIMEOUT_SECONDS: it goes on"
                 ) from error
-            raise SchemaError(f"the migration failed, what it had not finished was undone: {cause or error.orig}") from error
+            failure = cause or error.orig
+            raise SchemaError(f"the migration failed, what it had not finished was undone: {failure}") from error
         if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InterfaceError):
             raise SchemaError(f"cannot connect to the database: {error}") from error

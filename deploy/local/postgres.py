@@ -53,7 +53,8 @@ class LocalPostgres:
             argv=[
                 _program("postgres"), "-D", str(self.data_dir), "-k", str(self.socket_dir),
                 "-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=256MB",
-                "-c", "maintenance_work_mem=256MB", "-c", "log_line_prefix=",
+                "-c", "maintenance_work_mem=256MB", "-c", "max_locks_per_transaction=512",
+                "-c", "log_line_prefix=",
             ],
             env=_plain_environment(),
             stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: ends sessions, writes a checkpoint

@@ -22,6 +22,10 @@ class PartitionRepository(Protocol):
         """All of them, oldest first."""
         ...
 
+    async def needed_locks(self) -> int | None:
+        """The max_locks_per_transaction that the database should have for so many partitions; None when it has."""
+        ...
+
     def alone(self) -> AbstractAsyncContextManager[bool]:
         """Keeps other stores from dropping meanwhile. False when one of them is at it."""
         ...

@@ -62,6 +62,8 @@ class Upkeep:
         months = [later(month_of(now), ahead) for ahead in range(self._months_ahead + 1)]
         if await self._partitions.ensure(months):
             self._log.error("months to come have no partitions: raise EVENTS_MAX_PARTITIONS")
+        if needed := await self._partitions.needed_locks():
+            self._log.warning("too many partitions for the database: raise max_locks_per_transaction", least=needed)
         async with self._partitions.alone() as alone:
             if not alone:
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from store.events import EventFilter
 from store.metrics import StoreMetrics
 from store.repositories.postgres import events as event_sql
 from store.repositories.postgres.partitions import PostgresPartitions
+from store.repositories.status import PoolUse
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_migrations import OLD, adopt, check
@@ -127,6 +129,24 @@ async def test_more_months_than_may_be_are_refused_by_name(database: Database) -
     assert await store.events.page(EventFilter(), None, 10) == []  # all or nothing
     assert len(await names(database)) == 2
     assert await store.events.create([new_event(timestamp=time) for time in set(times) - caught.value.times], SPACE)
+
+
+async def test_too_few_locks_for_all_partitions_are_noticed(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partitions = PostgresPartitions(database)
+    await partitions.ensure([NOW])
+    assert await partitions.needed_locks() is None
+
+    # Two tables with eight indexes each, for each of so many connections.
+    monkeypatch.setattr(database, "pool_use", lambda: PoolUse(open=0, idle=0, most=1_000_000))
+    async with database.connection() as connection:
+        sessions = await connection.fetchval(
+            "SELECT current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int"
+        )
+    assert await partitions.needed_locks() == math.ceil(2 * 9 * 1_000_000 / sessions)
+    await upkeep(database).run_once(NOW)
+    assert "max_locks_per_transaction" in capsys.readouterr().out
 
 
 async def test_a_table_in_the_place_of_a_partition_is_named(url: str, database: Database) -> None:

@@ -81,6 +81,18 @@ UNCOUNT_WORDS = """
     WHERE total.documents > 0
 """
 
+# A statement without a range of time locks every partition and every index of it; PostgreSQL has room for so many locks
+# of all its sessions together.
+NEEDED_LOCKS = """
+    SELECT needed FROM (
+        SELECT ceil(sum(1 + (SELECT count(*) FROM pg_index WHERE indrelid = relid)) * $1 / (
+            current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int
+        ))::int AS needed
+        FROM pg_partition_tree('events')
+    ) AS all_of_them
+    WHERE needed > current_setting('max_locks_per_transaction')::int
+"""
+
 FORGET_DELETED = """
     DELETE FROM event_keys WHERE event_id IN (
         SELECT event_id FROM event_keys WHERE delete_time < $1 ORDER BY delete_time LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -113,6 +125,12 @@ class PostgresPartitions:
         """See PartitionRepository."""
         async with self._database.connection() as connection:
             return await _read(connection)
+
+    async def needed_locks(self) -> int | None:
+        """See PartitionRepository."""
+        async with self._database.connection() as connection:
+            needed = await connection.fetchval(NEEDED_LOCKS, self._database.pool_use().most)
+        return None if needed is None else int(needed)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[bool]:
