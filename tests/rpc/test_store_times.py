@@ -1,14 +1,28 @@
-"""Which times events may have: through the API."""
+"""Which times events may have, and for how long: through the API, and by a store that runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
 
+from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import StartStore, create_request, stores
+from tests.fixtures_partitions import OLD_TIME, names
+from tests.fixtures_store import (
+    SPACE,
+    StartStore,
+    create_request,
+    execute,
+    migrated,
+    new_event,
+    open_database,
+    stores,
+)
+from tests.fixtures_store_process import PATIENCE, free_port, serving
 from trimem.store.v1 import event_service_pb2 as pb
 
 
@@ -53,3 +67,25 @@ async def test_an_event_older_than_what_is_kept_is_refused_by_its_timestamp(star
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert str(caught.value.details()).startswith("event.timestamp: ")
     assert len(await store.rows("SELECT FROM events")) == 1
+
+
+async def test_a_running_store_makes_months_and_drops_those_that_are_not_kept(new_database: NewDatabase) -> None:
+    url, port = await migrated(await new_database()), free_port()
+    async with open_database(url) as database:
+        await Repositories.of_postgres(database).events.create(
+            [new_event(timestamp=OLD_TIME), new_event(timestamp=datetime.now(UTC))], SPACE
+        )
+        options = {"EVENTS_PARTITIONS_AHEAD": "7", "EVENTS_RETENTION_MONTHS": "24", "STORE_METRICS_PORT": str(port)}
+        async with serving(DATABASE_URL=url, EMBEDDER_TARGET="127.0.0.1:1", **options):
+            async with asyncio.timeout(PATIENCE):
+                while "events_y2024m05" in await names(database) or len(await names(database)) < 8:
+                    await asyncio.sleep(0.05)
+                while 'trimem_store_partition_rows{partition="events_y2' not in await metrics(port):
+                    await asyncio.sleep(0.05)
+    assert len(await execute(url, "SELECT FROM events")) == 1
+
+
+async def metrics(port: int) -> str:
+    """What the store exports."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        return await answer.text()
