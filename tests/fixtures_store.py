@@ -92,7 +92,7 @@ def space_vector(space: EmbeddingSpace, text: str) -> Vector:
     vector = np.resize(text_vector(text), space.dimension)
     if space.fingerprint != SPACE.fingerprint:
         vector = np.random.default_rng(int(space.fingerprint[:8], 16)).permutation(vector)
-        vector = vector + np.abs(vector) / 2  # a permutation alone keeps similarities
+        vector += np.abs(vector) / 2  # a permutation alone keeps similarities
     return vector / np.linalg.norm(vector)
 
 

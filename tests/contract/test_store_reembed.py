@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from store import migrate
-from store.database import Database
+from store.database import Database, translated
 from store.errors import (
     EmbedderFailedError,
     EmbedderUnavailableError,
@@ -20,6 +20,7 @@ from store.errors import (
     ReembedRefusedError,
     ReembedRunningError,
     SchemaError,
+    SpaceChangedError,
     TextsRefusedError,
 )
 from store.events import EmbeddingSpace, ReembedPhase
@@ -556,6 +557,29 @@ async def test_a_schema_without_the_job_is_not_gone_back_to_while_there_is_one(g
     async with PostgresReembed.alone(ground.database) as repository:
         await abandon(repository)
     await asyncio.to_thread(migrate.downgrade, plan(ground.url), "0003")
+
+
+async def test_statements_from_before_the_exchange_say_that_there_was_one(ground: Ground) -> None:
+    read = "SELECT embedding FROM events LIMIT 1"
+    store = "INSERT INTO events (id, content, embedding, embedding_state) VALUES ($1, '{}', $2, 'EMBEDDED')"
+    old = space_vector(SPACE, "x")
+    async with ground.database.connection() as connection:
+        async with connection.transaction():
+            await connection.fetch(read)
+            await connection.execute(store, uuid4(), old)
+            await connection.fetch("SELECT embedding <=> $1 FROM events", old)
+        await ground.run(Model(LONG))
+
+        for statement, arguments in (
+            (read, ()),
+            (store, (uuid4(), old)),
+            ("SELECT embedding <=> $1 FROM events", (old,)),
+        ):
+            with pytest.raises(SpaceChangedError):
+                async with translated(), connection.transaction():
+                    await connection.fetch(statement, *arguments)
+        async with connection.transaction():
+            assert len((await connection.fetchval(read)).to_list()) == LONG.dimension
 
 
 async def test_keys_are_read_in_order(ground: Ground) -> None:
