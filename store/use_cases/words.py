@@ -37,6 +37,9 @@ _WORD = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![_{_UNSPACED}])[\w{_marks()}])+(?:['\u2019](?:(?![_{_UNSPACED}])[\w])+)*"
 )
 
+# The same for text without any of these, in a twentieth of the time.
+_ASCII_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*", re.ASCII)
+
 # Without a memory of its own, which would not be safe to share between threads.
 _STEMMER = Stemmer.Stemmer("english", 0)
 
@@ -53,6 +56,9 @@ def words_of(text: str, most: int | None = None) -> Words:
 
 
 def _terms(text: str) -> Iterator[int]:
+    if text.isascii():
+        yield from (_term(word[:LONGEST_WORD]) for word in _ASCII_WORD.findall(text))
+        return
     for found in _WORD.finditer(text):
         run = found[0]
         if found["unspaced"] is None:

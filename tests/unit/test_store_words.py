@@ -90,3 +90,14 @@ HELLO = -6361636117772159875
 def test_no_text_takes_the_square_of_its_length(text: str) -> None:
     # It would run into the time limit of the tests.
     assert words_of(text).total <= len(text)
+
+
+def test_ascii_text_is_read_like_any_other() -> None:
+    text = "It's a dog's life, 'quoted' snake_case x-ray  3.14 e'' '' _ A'B'C \t" + "long" * 40
+
+    alone, beside = words_of(text), words_of(f"{text} ü")
+
+    [umlaut] = words_of("ü").terms
+    assert {term: count for term, count in zip(beside.terms, beside.counts, strict=True) if term != umlaut} == dict(
+        zip(alone.terms, alone.counts, strict=True)
+    )
