@@ -306,6 +306,18 @@ async def test_both_rows_of_an_id_that_the_monolith_stored_twice_are_deleted(sto
     assert await store.rows("SELECT FROM events") == []
 
 
+async def test_rows_of_the_monolith_have_the_time_of_their_event_until_they_change(store: StoreUnderTest) -> None:
+    event = await store.create(timestamp="2026-11-01T00:00:00Z", content={"text": "old"})
+    await store.rows("UPDATE events SET create_time = NULL, update_time = NULL, terms = NULL, term_total = NULL")
+
+    before = (await store.stub.GetEvent(pb.GetEventRequest(id=event.id))).event
+    after = await update(store, id=event.id, content={"text": "new"})
+
+    assert before.create_time == before.update_time == event.timestamp
+    assert after.create_time == event.timestamp
+    assert after.update_time.ToDatetime() > event.timestamp.ToDatetime()
+
+
 async def test_lists_are_filtered_by_embedding_state(store: StoreUnderTest) -> None:
     store.embedder.refused = {"odd 1", "odd 2"}
     for text in ("fine", "odd 1", "odd 2"):
