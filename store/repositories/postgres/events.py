@@ -21,6 +21,11 @@ _ATTEMPTS = 4
 
 T = TypeVar("T")
 
+# Most keys are new, and this names no partition of events: to plan for all of them costs more than to read it.
+ARE_KNOWN = """
+    SELECT EXISTS (SELECT FROM event_keys WHERE request_id = ANY($1::text[]) OR event_id = ANY($2::uuid[]))
+"""
+
 # A key without an event is that of a deleted one. LIMIT makes it look up each event by its key: for a thousand keys the
 # planner would rather read all events.
 KNOWN = f"""
@@ -87,9 +92,11 @@ DELETE = """
     RETURNING event_id
 """
 
-GET = f"""
-    SELECT {EVENT_COLUMNS} FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1
-"""
+# With its time an event is looked for in one partition. What others wrote beside the store has no key, and the key of a
+# row of the monolith may have a time that Python cannot hold: those are looked for in all.
+GET_TIME = "SELECT timestamp FROM event_keys WHERE event_id = $1"
+GET_AT = f"SELECT {EVENT_COLUMNS} FROM events WHERE id = $1 AND timestamp = $2"
+GET = f"SELECT {EVENT_COLUMNS} FROM events WHERE id = $1 ORDER BY timestamp DESC LIMIT 1"
 
 LIST = f"""
     SELECT {EVENT_COLUMNS} FROM events
@@ -115,7 +122,8 @@ class PostgresEvents:
         if not request_ids and not ids:
             return KnownKeys({}, frozenset())
         async with self._database.connection() as connection:
-            rows = await connection.fetch(KNOWN, list(request_ids), list(ids))
+            keys = list(request_ids), list(ids)
+            rows = await connection.fetch(KNOWN, *keys) if await connection.fetchval(ARE_KNOWN, *keys) else []
         there = [row for row in rows if row["id"] is not None]
         gone = [row for row in rows if row["id"] is None]
         return KnownKeys(
@@ -160,7 +168,10 @@ class PostgresEvents:
     async def get(self, event_id: UUID) -> Event | None:
         """See EventRepository."""
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(GET, event_id)
+            time = await connection.fetchval(GET_TIME, event_id)
+            row = None if time is None else await connection.fetchrow(GET_AT, event_id, time)
+            if row is None:
+                row = await connection.fetchrow(GET, event_id)
         return None if row is None else event_of(row)
 
     async def page(self, matching: EventFilter, after: Position | None, limit: int) -> list[Event]:
