@@ -27,8 +27,8 @@ from store.spaces import EVENTS_COLUMN, require_same_space
 # transaction nobody can swap columns under us, and the space that is read after it is that of the vectors we compare.
 # The planner takes looking for words in every row of a small partition for cheaper than asking the index. It is not.
 BEGIN_SEARCH = """
-    LOCK TABLE ONLY events IN ACCESS SHARE MODE;
     SET LOCAL statement_timeout = {timeout};
+    LOCK TABLE ONLY events IN ACCESS SHARE MODE;
     SET LOCAL enable_seqscan = off;
     SET LOCAL hnsw.ef_search = 100;
     SET LOCAL hnsw.iterative_scan = 'strict_order'
