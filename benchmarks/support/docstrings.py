@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +42,13 @@ class Entry:
 def entries() -> list[Entry]:
     """All entries by name; a summary or a text that comes twice is taken once."""
     found: dict[str, Entry] = {}
-    for module in _MODULES:
-        for key, documented in _documented(importlib.import_module(module), module):
-            entry = _entry(key, documented)
-            if entry is not None:
-                found.setdefault(key, entry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old names warn when they are looked at
+        for module in _MODULES:
+            for key, documented in _documented(importlib.import_module(module), module):
+                entry = _entry(key, documented)
+                if entry is not None:
+                    found.setdefault(key, entry)
     unique = {one.summary.lower(): one for one in sorted(found.values(), key=lambda each: each.key, reverse=True)}
     texts = {one.text: one for one in unique.values()}
     return sorted(texts.values(), key=lambda each: each.key)
