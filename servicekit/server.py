@@ -49,7 +49,7 @@ class Server:
         self._log = structlog.get_logger("server")
         self._health = Health()
         self.grpc = grpc.aio.server(
-            interceptors=standard_interceptors(registry), handlers=handlers, options=_options(settings)
+            interceptors=standard_interceptors(registry), handlers=handlers, options=server_options(settings)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection([*services, HEALTH, reflection.SERVICE_NAME], self.grpc)
@@ -128,7 +128,8 @@ async def run_until_signal(
         await server.drain()
 
 
-def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    """What the gRPC server is told at its start."""
     return [
         # Without this a second process could bind the same port and take half of the calls.
         ("grpc.so_reuseport", 0),
@@ -136,8 +137,8 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),  # the receiver decides
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.max_concurrent_streams", 1_000),
+        # New calls go elsewhere then. There is no age of grace: calls in progress take their time, an import its hours.
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
-        ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 30_000),

@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2
 
+from servicekit.server import server_options
 from servicekit.status import reason_of, status_of
 from tests.conftest import NewDatabase
-from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest, create_request, stores
+from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest, create_request, store_settings, stores
 from trimem.store.v1 import event_service_pb2 as pb
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT.value[0]
@@ -177,6 +178,19 @@ async def test_an_import_that_is_broken_off_keeps_whole_batches_and_leaves_the_r
     # Another call is answered when the broken off one is over: it had the same keys.
     answer = await import_all(store, numbered(0, 1000), numbered(1000, 10))
     assert (answer.repeated_count, answer.stored_count) == (1000, 10)
+
+
+async def test_an_import_outlives_the_age_of_its_connection(start_store: StartStore) -> None:
+    store = await start_store(max_connection_age_seconds=0.3)
+
+    async def requests() -> AsyncIterator[pb.ImportEventsRequest]:
+        for n in range(12):
+            yield numbered(n, 1)
+            await asyncio.sleep(0.1)
+
+    assert (await store.stub.ImportEvents(requests())).stored_count == 12
+    # However long it takes: the test has not the minutes to see a grace end.
+    assert "grpc.max_connection_age_grace_ms" not in dict(server_options(store_settings()))
 
 
 async def test_texts_of_all_kinds_come_back_as_they_were_sent(store: StoreUnderTest) -> None:
