@@ -24,6 +24,8 @@ _NOW = sa.text("now()")
 
 
 def upgrade() -> None:
+    # At once what is needed in the end: who changes rows and then asks for more may wait in a circle with a writer.
+    op.execute("LOCK TABLE events, nodes, edges IN ACCESS EXCLUSIVE MODE")
     _normalise_graph()
     _fill_events()
     _normalise_primary_key()

@@ -97,6 +97,8 @@ async def test_retention_that_died_in_the_middle_goes_on(url: str, database: Dat
     finally:
         await holder.close()
 
+    interrupted = await execute(url, "SELECT FROM pg_inherits WHERE inhdetachpending")
+    assert len(interrupted) == (step == "detach")
     async with open_database(url) as other:
         await upkeep(other, retention=2).run_once(NOW)
 

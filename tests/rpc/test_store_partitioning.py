@@ -75,8 +75,10 @@ async def test_a_large_table_is_adopted_as_it_lies_while_others_read_and_write(n
     written: list[UUID] = []
     deleted: list[UUID] = []
     changed: set[UUID] = set()
+    old = [row["id"] for row in await execute(url, "SELECT id FROM events WHERE metadata IS NULL")]
+    renewed: list[UUID] = []
     seen: list[int] = []
-    writer, changer, reader, viewer = [await asyncpg.connect(url) for _ in range(4)]
+    writer, renewer, changer, reader, viewer = [await asyncpg.connect(url) for _ in range(5)]
 
     async def write() -> None:
         identity = uuid4()
@@ -87,6 +89,11 @@ async def test_a_large_table_is_adopted_as_it_lies_while_others_read_and_write(n
             vector,
         )
         written.append(identity)
+
+    async def renew() -> None:
+        """Write rows that the migration writes, too."""
+        renewed.append(old[len(renewed) % len(old)])
+        await renewer.execute("UPDATE events SET metadata = '{\"o\": 1}' WHERE id = $1", renewed[-1])
 
     async def change() -> None:
         if len(written) > 20:
@@ -105,9 +112,9 @@ async def test_a_large_table_is_adopted_as_it_lies_while_others_read_and_write(n
     async def view() -> None:
         assert len(await viewer.fetch("SELECT id, content FROM recent ORDER BY timestamp DESC LIMIT 10")) == 10
 
-    async with going_on(write, change, read, view):
+    async with going_on(write, renew, change, read, view):
         await asyncio.to_thread(migrate.upgrade, MigrationPlan(url=url, dimension=SMALL))
-    for connection in (writer, changer, reader, viewer):
+    for connection in (writer, renewer, changer, reader, viewer):
         await connection.close()
 
     # The heap, the vectors' index and the key are the very files of before.
@@ -119,6 +126,8 @@ async def test_a_large_table_is_adopted_as_it_lies_while_others_read_and_write(n
     kept = {row["id"]: row["metadata"] for row in new}
     assert kept.keys() == set(written)
     assert {one for one, metadata in kept.items() if metadata == '{"c": 1}'} == changed - set(deleted)
+    one_of_ours = "SELECT FROM events WHERE metadata = '{\"o\": 1}'"
+    assert len(await execute(url, one_of_ours)) == len(set(renewed))
     wrong = "SELECT FROM events WHERE embedding_state = 'EMBEDDED' AND embedding IS NULL OR metadata IS NULL"
     assert await execute(url, wrong) == []
     await asyncio.to_thread(migrate.check, MigrationPlan(url=url, dimension=SMALL))
