@@ -1,4 +1,4 @@
-"""What a search does to its connection: deadlines, and settings that must not stay."""
+"""What a search does to its connection: deadlines, and settings that must not stay. And rows that have no key."""
 
 import time
 from collections.abc import AsyncIterator
@@ -76,3 +76,16 @@ async def test_no_setting_outlives_its_search(database: Database, store: Reposit
 
     assert await look() == before
     assert before[0] == "0"
+
+
+async def test_what_others_wrote_beside_the_store_is_found_too(database: Database, store: Repositories) -> None:
+    event = new_event("apple", words=words_of("apple"), metadata={"k": 1})
+    await store.events.create([event], SPACE)
+    async with database.connection() as connection:
+        await connection.execute("DELETE FROM event_keys")
+
+    for question in (QUESTION, Question(vector=text_vector("red")), Question(terms=QUESTION.terms)):
+        [candidate] = (await store.search.candidates(question, ALL, 10)).found
+        assert candidate.id == event.id
+    assert set(await store.search.events([event.id], EventFilter(metadata={"k": 1}))) == {event.id}
+    assert await store.search.events([event.id], EventFilter(metadata={"k": 2})) == {}

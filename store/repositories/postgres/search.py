@@ -44,17 +44,21 @@ SPACE_OR_VECTORS = """
     LEFT JOIN embedding_spaces s USING (column_name)
 """
 
+# Parameters as `conditions` gives them, after the first.
+_MATCHING = """
+    ($2::jsonb IS NULL OR metadata @> $2)
+      AND ($3::timestamptz IS NULL OR timestamp >= $3)
+      AND ($4::timestamptz IS NULL OR timestamp < $4)
+"""
+
 # The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
 # nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN.
-NEAREST = """
+NEAREST = f"""
     SELECT id, timestamp, distance
     FROM (
         SELECT id, timestamp, embedding <=> $1 AS distance
         FROM events
-        WHERE embedding_state = 'EMBEDDED'
-          AND ($2::jsonb IS NULL OR metadata @> $2)
-          AND ($3::timestamptz IS NULL OR timestamp >= $3)
-          AND ($4::timestamptz IS NULL OR timestamp < $4)
+        WHERE embedding_state = 'EMBEDDED' AND {_MATCHING}
         ORDER BY embedding <=> $1
         LIMIT $5
     ) AS nearest
@@ -72,9 +76,12 @@ EVENTS = f"""
     FROM events
     JOIN (SELECT event_id, timestamp AS at FROM event_keys WHERE event_id = ANY($1::uuid[])) AS k
       ON k.event_id = id AND k.at = timestamp
-    WHERE ($2::jsonb IS NULL OR metadata @> $2)
-      AND ($3::timestamptz IS NULL OR timestamp >= $3)
-      AND ($4::timestamptz IS NULL OR timestamp < $4)
+    WHERE {_MATCHING}
+"""
+
+# What others wrote beside the store has no key.
+EVENTS_WITHOUT_KEY = f"""
+    SELECT {EVENT_COLUMNS} FROM events WHERE id = ANY($1::uuid[]) AND {_MATCHING} ORDER BY timestamp
 """
 
 
@@ -111,7 +118,11 @@ class PostgresSearch:
             return {}
         async with self._database.connection() as connection:
             rows = await connection.fetch(EVENTS, ids, *conditions(matching))
-        return {row["id"]: event_of(row) for row in rows}
+            found = {row["id"]: event_of(row) for row in rows}
+            if missing := [one for one in ids if one not in found]:
+                rows = await connection.fetch(EVENTS_WITHOUT_KEY, missing, *conditions(matching))
+                found |= {row["id"]: event_of(row) for row in rows}
+        return found
 
 
 async def _nearest(
