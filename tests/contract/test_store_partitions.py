@@ -19,13 +19,14 @@ from store.errors import TimesRefusedError
 from store.events import EventFilter
 from store.metrics import StoreMetrics
 from store.repositories.postgres import events as event_sql
+from store.repositories.postgres import search as search_sql
 from store.repositories.postgres.partitions import PostgresPartitions
 from store.repositories.status import PoolUse
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_migrations import OLD, adopt, check
 from tests.fixtures_partitions import NOW, OLD_TIME, filled, names, upkeep, without_partitions
-from tests.fixtures_store import SPACE, execute, migrated, new_event, open_database
+from tests.fixtures_store import SPACE, execute, migrated, new_event, open_database, text_vector
 
 
 @pytest_asyncio.fixture
@@ -205,10 +206,21 @@ def partitions_of(plan: Any) -> set[str]:
 async def test_a_range_of_time_reads_its_partitions_only(database: Database) -> None:
     await filled(database, months=6)
     start, end = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
-    async with database.connection() as connection:
-        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {event_sql.LIST}", None, start, end, None, None, None, 10)
+    for statement, *arguments in (
+        (event_sql.LIST, None, start, end, None, None, None, 10),
+        (search_sql.NEAREST, text_vector("x"), None, start, end, 10),
+    ):
+        async with database.connection() as connection:
+            rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
+        assert partitions_of(json.loads(rows[0][0])) == {"events_y2026m08", "events_y2026m09"}
 
-    assert partitions_of(json.loads(rows[0][0])) == {"events_y2026m08", "events_y2026m09"}
+
+async def test_an_event_is_looked_for_in_one_partition(database: Database) -> None:
+    [one, *_] = await filled(database, months=6)
+    async with database.connection() as connection:
+        time = await connection.fetchval(event_sql.GET_TIME, one)
+        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {event_sql.GET_AT}", one, time)
+    assert partitions_of(json.loads(rows[0][0])) == {"events_y2026m06"}
 
 
 async def test_metrics_tell_the_rows_of_each_partition(url: str, database: Database) -> None:
