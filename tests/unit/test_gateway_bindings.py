@@ -47,10 +47,13 @@ def test_the_public_services_are_served_at_the_paths_of_their_annotations() -> N
         ("POST", "/v1/events"): "CreateEvent",
         ("POST", "/v1/events:batchCreate"): "BatchCreateEvents",
         ("GET", "/v1/events/{id}"): "GetEvent",
+        ("PATCH", "/v1/events/{event.id}"): "UpdateEvent",
+        ("DELETE", "/v1/events/{id}"): "DeleteEvent",
         ("GET", "/v1/events"): "ListEvents",
         ("GET", "/v1/search"): "SearchEvents",
         ("POST", "/v1/search"): "SearchEvents",
     }.items() <= served.items()
+    assert "ImportEvents" not in served.values()
 
 
 def test_a_rule_becomes_a_binding_and_so_does_each_additional_one() -> None:
