@@ -76,10 +76,10 @@ class Filling:
         return len(events), last
 
     async def catch_up(self, column: OtherColumn) -> None:
-        """Fill what is missing until nothing is, or, with the old model, what it does not refuse."""
+        """Fill what is missing, but for the few events that are written while the last batch is filled."""
         after: RowKey | None = None
-        count = 1
-        while count:
+        count = self._batch
+        while count == self._batch:
             count, last = await self.batch(column, after, keep_position=False)
             # The next model's refusals are recorded, and not found again; the old one's would be, for ever.
             after = last if column is OtherColumn.OLD else None

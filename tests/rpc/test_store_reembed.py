@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import asyncpg
 import grpc
@@ -60,7 +61,7 @@ class Changing:
             open_embedder(store_settings(), self.next_target) as embedder,
             PostgresReembed.alone(database) as repository,
         ):
-            options = ReembedOptions(batch=16, swap=swap)
+            options = ReembedOptions(batch=50, swap=swap)
             return (await Reembed(repository, PostgresSpaces(database), embedder, Silent(), options).run()).phase
 
     async def roll_back(self) -> None:
@@ -153,6 +154,15 @@ class Traffic:
             await self.store.stub.DeleteEvent(pb.DeleteEventRequest(id=created.id))
             self.deleted.add(created.id)
 
+    async def stream(self, number: int) -> None:
+        """Import, a few messages of a few events."""
+        events = {str(uuid4()): f"{WORDS[number % 8]} streamed {number} {n}" for n in range(12)}
+        requests = [create_request(id=identity, content={"text": text}) for identity, text in events.items()]
+        messages = [pb.ImportEventsRequest(requests=requests[start : start + 4]) for start in (0, 4, 8)]
+        answer = await self.store.stub.ImportEvents(iter(messages))
+        assert (answer.stored_count, answer.failed_count) == (12, 0), answer
+        self.stored |= set(events)
+
     async def search(self, number: int) -> None:
         """Look for something, and see that all similarities are of one and the same model."""
         query = f"{WORDS[number % 8]} {WORDS[number * 3 % 8]}"
@@ -169,6 +179,8 @@ class Traffic:
         ]
         if not hits or not fitting:
             self.mixed.append(f"{query}: {hits}")
+        answer = await self.store.stub.SearchEvents(pb.SearchEventsRequest(query=query))
+        assert not answer.degraded
         for name in fitting:
             self.searches[name] = self.searches.get(name, 0) + 1
 
@@ -182,7 +194,7 @@ async def _again(act: Callable[[int], Awaitable[None]], stop: asyncio.Event) -> 
     while not stop.is_set():
         await act(number)
         number += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)  # the change runs in this process, too
     return number
 
 
@@ -196,7 +208,7 @@ async def test_no_call_fails_and_no_result_is_mixed_while_the_model_changes_back
         traffic = Traffic(store, (SPACE, space))
         stop = asyncio.Event()
         backfill = asyncio.create_task(store.backfill.run())
-        callers = [asyncio.create_task(_again(act, stop)) for act in (traffic.write, traffic.search, traffic.search)]
+        callers = [asyncio.create_task(_again(act, stop)) for act in (traffic.write, traffic.stream, traffic.search)]
         try:
             assert await change.reembed() is ReembedPhase.SWAPPED
             await change.roll_back()
