@@ -135,26 +135,18 @@ class PostgresPartitions:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[bool]:
         """See PartitionRepository."""
-        async with translated():
-            # Its end frees the lock, whatever happens.
-            connection = await self._database.connect()
-        try:
-            async with translated():
-                alone = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _DROPPING))
-            yield alone
-        finally:
-            async with translated():
-                await connection.close(timeout=2)
+        async with self._own_connection() as connection:  # its end frees the lock, whatever happens
+            yield bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _DROPPING))
 
     async def detach(self, name: str) -> None:
         """See PartitionRepository."""
-        async with self._database.connection() as connection:
+        async with self._own_connection() as connection:
             await connection.execute(MARK.format(name=_quoted(name)))
             await connection.execute(DETACH.format(name=_quoted(name)))
 
     async def detached(self) -> list[str]:
         """See PartitionRepository."""
-        async with self._database.connection() as connection:
+        async with self._own_connection() as connection:
             names = [row["relname"] for row in await connection.fetch(DETACHED)]
             for name in names:
                 if await connection.fetchval(IS_ATTACHED, _quoted(name)):
@@ -189,6 +181,16 @@ class PostgresPartitions:
             gone += batch
             if batch < _BATCH:
                 return gone
+
+    @asynccontextmanager
+    async def _own_connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """One outside of the pool: a detachment may wait for long, and callers must not wait for it."""
+        async with translated():
+            connection = await self._database.connect()
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=2)
 
 
 async def _read(connection: Connection) -> list[Partition]:
