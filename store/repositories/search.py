@@ -1,9 +1,9 @@
 """What a search asks of the place where events are kept."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from store.events import EmbeddingSpace, Event, EventFilter, Vector
@@ -31,11 +31,12 @@ class Question:
     #: None for a vector that did not come from the embedder.
     space: EmbeddingSpace | None = None
     recency: Recency | None = None
+    #: How many of the nearest events to bring along: with most searches by vector they are the page.
+    bring: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An event that may be a hit, and how it compares with the whole question."""
+class Candidate(NamedTuple):
+    """An event that may be a hit, and how it compares with the whole question. There are hundreds in a search."""
 
     id: UUID
     timestamp: datetime
@@ -57,6 +58,8 @@ class Candidates:
     unseen_lexical_score: float = 0.0
     #: The similarity that embedded events which are not among those found cannot exceed; -1 when there are none.
     unseen_similarity: float = -1.0
+    #: Events that came along.
+    events: Mapping[UUID, Event] = field(default_factory=dict)
 
 
 class SearchRepository(Protocol):

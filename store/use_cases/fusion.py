@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from store.repositories.search import Candidate, Candidates, Recency
@@ -25,8 +26,7 @@ class SearchMode(StrEnum):
     LEXICAL = "LEXICAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A hit without its event; see SearchHit."""
 
     id: UUID

@@ -1,13 +1,14 @@
 """Finding events by meaning and by words."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from uuid import UUID
 
 from servicekit.errors import InvalidArgumentError
-from store.events import EmbeddingSpace, EventFilter, SearchHit, Vector
+from store.events import EmbeddingSpace, Event, EventFilter, SearchHit, Vector
 from store.repositories.search import Question, Recency, SearchRepository
 from store.use_cases import search_tokens
 from store.use_cases.embedding import PASSING, TextEmbedding
@@ -73,13 +74,15 @@ class SearchEvents:
         size = accept_page_size(search.page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
         search = await self._accept(search)
         sealed = _seal(search)
+        brought: Mapping[UUID, Event] = {}
         if search.page_token:
             found = search_tokens.decode(search.page_token, sealed)
         else:
-            found = await self._embedding.in_recorded_space(partial(self._find, search))
-        return await self._page(search, found, size, sealed)
+            found, brought = await self._embedding.in_recorded_space(partial(self._find, search, size))
+        return await self._page(search, found, brought, size, sealed)
 
-    async def _find(self, search: EventSearch) -> Found:
+    async def _find(self, search: EventSearch, size: int) -> tuple[Found, Mapping[UUID, Event]]:
+        """What is found, and those of the events that came along."""
         mode, vector, space, degraded = await self._meaning(search)
         half_life = search.recency_half_life
         question = Question(
@@ -87,12 +90,14 @@ class SearchEvents:
             vector=vector,
             space=space,
             recency=None if half_life is None else Recency(datetime.now(UTC), half_life),
+            # With another order than by vector they would not be the page.
+            bring=min(size, _READ_AT_ONCE) if mode is SearchMode.VECTOR else 0,
         )
         limit = MOST_HITS if question.recency is None else _AGED_CANDIDATES
         candidates = await self._events.candidates(question, search.matching, limit)
         least = None if search.min_similarity is None else search.min_similarity - _ROUNDING
         ranking = rank(candidates, mode, recency=question.recency, least=least)
-        return Found(ranking.hits[:MOST_HITS], ranking.unseen, degraded)
+        return Found(ranking.hits[:MOST_HITS], ranking.unseen, degraded), candidates.events
 
     async def _meaning(self, search: EventSearch) -> tuple[SearchMode, Vector | None, EmbeddingSpace | None, bool]:
         """What is compared in fact, with which vector, and whether that is less than was asked for."""
@@ -108,8 +113,10 @@ class SearchEvents:
             return SearchMode.LEXICAL, None, None, True
         return mode, vector, space, False
 
-    async def _page(self, search: EventSearch, found: Found, size: int, sealed: bytes) -> SearchPage:
-        hits, passed = await self._read(found.hits, search.matching, size)
+    async def _page(
+        self, search: EventSearch, found: Found, brought: Mapping[UUID, Event], size: int, sealed: bytes
+    ) -> SearchPage:
+        hits, passed = await self._read(found.hits, brought, search.matching, size)
         rest = replace(found, hits=found.hits[passed:])
         # What was not looked at would have a place on a page with room, and on any page if it may score more.
         worst = hits[-1].score if hits and (rest.hits or len(hits) == size) else 0.0
@@ -121,7 +128,9 @@ class SearchEvents:
             next_page_token=search_tokens.encode(rest, sealed),
         )
 
-    async def _read(self, hits: Sequence[Scored], matching: EventFilter, size: int) -> tuple[list[SearchHit], int]:
+    async def _read(
+        self, hits: Sequence[Scored], brought: Mapping[UUID, Event], matching: EventFilter, size: int
+    ) -> tuple[list[SearchHit], int]:
         """The first hits whose events are still there, as many as an answer can carry; and how many were gone through.
 
         The first of them always.
@@ -130,9 +139,10 @@ class SearchEvents:
         passed, room = 0, PAGE_BYTES
         while passed < len(hits) and len(page) < size:
             some = hits[passed : passed + min(_READ_AT_ONCE, size - len(page))]
-            events = await self._events.events([one.id for one in some], matching)
+            events = await self._events.events([one.id for one in some if one.id not in brought], matching)
             for one in some:
-                if (event := events.get(one.id)) is not None:
+                event = brought.get(one.id) or events.get(one.id)
+                if event is not None:
                     room -= event_bytes(event)
                     if page and room < 0:
                         return page, passed

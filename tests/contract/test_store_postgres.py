@@ -65,7 +65,7 @@ async def explain(database: Database, statement: str, *arguments: object) -> str
 async def test_search_uses_the_hnsw_index(database: Database, store: Repositories) -> None:
     await store.events.create([new_event()], SPACE)
 
-    plan = await explain(database, search_sql.NEAREST, text_vector("x"), None, None, None, 10)
+    plan = await explain(database, search_sql.NEAREST, text_vector("x"), None, None, None, 10, 5)
 
     assert "ix_events_embedding" in plan
 
@@ -120,7 +120,7 @@ async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_databas
         far = [new_event(metadata={"rare": True}, embedding=-centre + 0.001 * number) for number in range(3)]
         await store.events.create(far + near, SPACE)
 
-        by_index = await explain(database, search_sql.NEAREST, text_vector("x"), {"rare": True}, None, None, 10)
+        by_index = await explain(database, search_sql.NEAREST, text_vector("x"), {"rare": True}, None, None, 10, 5)
         hits = await nearest(store.search, text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
 
     assert "ix_events_embedding" in by_index

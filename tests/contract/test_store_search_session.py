@@ -89,3 +89,13 @@ async def test_what_others_wrote_beside_the_store_is_found_too(database: Databas
         assert candidate.id == event.id
     assert set(await store.search.events([event.id], EventFilter(metadata={"k": 1}))) == {event.id}
     assert await store.search.events([event.id], EventFilter(metadata={"k": 2})) == {}
+
+
+async def test_the_nearest_events_come_along_when_asked_for(store: Repositories) -> None:
+    events = [new_event(text, metadata={"n": text}) for text in ("apple", "apple pie", "blue sea")]
+    await store.events.create(events, SPACE)
+
+    found = await store.search.candidates(Question(vector=text_vector("apple"), bring=2), ALL, 10)
+
+    assert len(found.found) == 3
+    assert found.events == await store.search.events([one.id for one in events[:2]], ALL)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
@@ -51,12 +50,21 @@ _MATCHING = """
       AND ($4::timestamptz IS NULL OR timestamp < $4)
 """
 
+# The first events come along: to read them by themselves costs a plan over all partitions.
+_BROUGHT = ", ".join(
+    f"CASE WHEN row_number() OVER (ORDER BY distance, id) <= $6 THEN {column} END AS {column}"
+    for column in (
+        *("content", "metadata", "create_time", "update_time"),
+        *("embedding_state", "embedding_error", "embedding_attempts"),
+    )
+)
+
 # The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
 # nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN.
 NEAREST = f"""
-    SELECT id, timestamp, distance
+    SELECT id, timestamp, distance, {_BROUGHT}
     FROM (
-        SELECT id, timestamp, embedding <=> $1 AS distance
+        SELECT {EVENT_COLUMNS}, embedding <=> $1 AS distance
         FROM events
         WHERE embedding_state = 'EMBEDDED' AND {_MATCHING}
         ORDER BY embedding <=> $1
@@ -101,16 +109,20 @@ class PostgresSearch:
             weighed = await weigh(connection, question.terms, matching)
             by_words = await best_by_words(connection, weighed, matching, question.recency, limit)
             found = {row["id"]: Candidate(row["id"], row["timestamp"], None, row["score"]) for row in by_words.rows}
-            unseen = -1.0
-            if question.vector is not None:
-                rows = await _nearest(connection, question, question.vector, matching, limit)
-                near = {
-                    row["id"]: Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), 0.0) for row in rows
-                }
-                if len(rows) == limit:
-                    unseen = _similarity(rows[-1]["distance"]) or unseen
-                found = await _compared(connection, near, found, question.vector, weighed.weights)
-        return Candidates(list(found.values()), weighed.weights.most, by_words.unseen, unseen)
+            if question.vector is None:
+                return Candidates(list(found.values()), weighed.weights.most, by_words.unseen)
+            rows = await _nearest(connection, question, question.vector, matching, limit)
+            near = {
+                row["id"]: Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), 0.0) for row in rows
+            }
+            found = await _compared(connection, near, found, question.vector, weighed.weights)
+        return Candidates(
+            list(found.values()),
+            weighed.weights.most,
+            by_words.unseen,
+            (_similarity(rows[-1]["distance"]) or 0.0) if len(rows) == limit else -1.0,
+            {row["id"]: event_of(row) for row in rows[: question.bring]},
+        )
 
     async def events(self, ids: Sequence[UUID], matching: EventFilter) -> dict[UUID, Event]:
         """See SearchRepository."""
@@ -141,7 +153,7 @@ async def _nearest(
     require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
     if stored is None:
         return []
-    arguments = (vector, *conditions(matching), limit)
+    arguments = (vector, *conditions(matching), limit, question.bring)
     rows = await connection.fetch(NEAREST, *arguments)
     if len(rows) < limit:
         await connection.execute(EXACT)
@@ -154,9 +166,10 @@ async def _compared(connection: Connection, near: _Found, by_words: _Found, vect
     """The candidates of both arms, those of one arm compared in the other way too."""
     if not weighed.terms:
         return near
-    found = {
-        key: replace(near[key], lexical_score=by_words[key].lexical_score) for key in near.keys() & by_words.keys()
-    }
+    # What has no key, or is gone since, stays as it was found.
+    found = by_words | near
+    for key in near.keys() & by_words.keys():
+        found[key] = near[key]._replace(lexical_score=by_words[key].lexical_score)
     for row in await both_scores(connection, [*near.keys() ^ by_words.keys()], vector, weighed):
         found[row["id"]] = Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), row["score"])
     return found
