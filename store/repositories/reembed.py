@@ -115,8 +115,8 @@ class ReembedRepository(Protocol):
         filled: Sequence[FilledEvent],
         space: EmbeddingSpace,
         position: RowKey | None = None,
-    ) -> int:
-        """Write vectors of `space`, and how far the first pass is. Returns how many rows were still as they were read.
+    ) -> None:
+        """Write vectors of `space`, and how far the first pass is. Leaves alone what changed since it was read.
 
         Raises EmbeddingSpaceMismatchError when the column is for another space.
         """

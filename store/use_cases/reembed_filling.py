@@ -17,9 +17,6 @@ PROBE = "Which model are you?"
 #: Seconds between tries while the embedder is down: about five minutes in all.
 _PAUSES = [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 30]
 
-#: Seconds until rows are read again that others keep changing.
-_CHANGING = 0.1
-
 NO_TEXT = "its vector was given by the caller, and it has no text that another model could embed"
 
 
@@ -69,9 +66,7 @@ class Filling:
             return 0, after
         last = events[-1].key
         filled = await self._embed(events)
-        written = await self._repository.fill(column, filled, self._space, last if keep_position else None)
-        if not written:
-            await asyncio.sleep(_CHANGING)
+        await self._repository.fill(column, filled, self._space, last if keep_position else None)
         await self._keep_pace(len(events))
         return len(events), last
 

@@ -61,7 +61,7 @@ class Changing:
             open_embedder(store_settings(), self.next_target) as embedder,
             PostgresReembed.alone(database) as repository,
         ):
-            options = ReembedOptions(batch=50, swap=swap)
+            options = ReembedOptions(batch=100, swap=swap)
             return (await Reembed(repository, PostgresSpaces(database), embedder, Silent(), options).run()).phase
 
     async def roll_back(self) -> None:
@@ -194,7 +194,7 @@ async def _again(act: Callable[[int], Awaitable[None]], stop: asyncio.Event) -> 
     while not stop.is_set():
         await act(number)
         number += 1
-        await asyncio.sleep(0.02)  # the change runs in this process, too
+        await asyncio.sleep(0.05)  # the change runs in this process, too
     return number
 
 

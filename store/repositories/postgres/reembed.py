@@ -170,26 +170,26 @@ class PostgresReembed:
         filled: Sequence[FilledEvent],
         space: EmbeddingSpace,
         position: RowKey | None = None,
-    ) -> int:
+    ) -> None:
         """See ReembedRepository."""
         statement = FILL.format(
             column=column,
             refused=", embedding_next_error = $5" if column is OtherColumn.NEXT else "",
             unfilled=unfilled_condition(column),
         )
-        changed = 0
+        rows: list[tuple[object, ...]] = [
+            (one.event.key.id, one.event.key.timestamp, one.event.version, one.vector) for one in filled
+        ]
+        if column is OtherColumn.NEXT:
+            rows = [(*row, one.error) for row, one in zip(rows, filled, strict=True)]
         async with self._database.transaction() as connection:
             kept = space_of(await connection.fetchrow(FINGERPRINT, _SPACES[column]))
             if kept is None or kept.fingerprint != space.fingerprint:
                 raise EmbeddingSpaceMismatchError(kept or space, space)
-            prepared = await connection.prepare(statement)
-            for one in filled:
-                row = (one.event.key.id, one.event.key.timestamp, one.event.version, one.vector)
-                await prepared.fetch(*row, *([one.error] if column is OtherColumn.NEXT else []))
-                changed += prepared.get_statusmsg() == "UPDATE 1"
+            # asyncpg sends all rows at once and waits once.
+            await connection.executemany(statement, rows)
             if position is not None:
                 await connection.execute(SET_POSITION, position.timestamp, position.id)
-        return changed
 
     async def index_unfilled(self, column: OtherColumn) -> None:
         """See ReembedRepository."""
