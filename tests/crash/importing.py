@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 
@@ -24,12 +24,19 @@ _LATER = {
 }
 
 
+class Sent(NamedTuple):
+    """What an event was made of."""
+
+    text: str
+    bucket: int
+
+
 @dataclass
 class Ledger:
     """What the clients know."""
 
-    #: Text by id, of every event that was ever sent.
-    sent: dict[str, str] = field(default_factory=dict)
+    #: By id, every event that was ever sent.
+    sent: dict[str, Sent] = field(default_factory=dict)
     #: Ids of events that the store said it has.
     acknowledged: set[str] = field(default_factory=set)
     #: Answers other than "later": there must be none.
@@ -97,5 +104,5 @@ class Importer:
         request.event.content["text"] = text
         request.event.metadata["bucket"] = number % BUCKETS
         request.event.timestamp.FromSeconds(1_780_000_000 + self._random.randrange(60 * 86400))
-        self._ledger.sent[request.event.id] = text
+        self._ledger.sent[request.event.id] = Sent(text, number % BUCKETS)
         return request

@@ -7,18 +7,32 @@ import asyncio
 import os
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import grpc
 import pytest
 
 from tests.crash.cluster import KILLABLE, Cluster, rows, running_cluster
-from tests.crash.importing import BUCKETS, Importer, Ledger
+from tests.crash.importing import BUCKETS, Importer, Ledger, Sent
+from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 SECONDS = float(os.environ.get("CRASH_SECONDS", "12"))
 IMPORTERS = 4
+_COUNTS = """
+    WITH counted AS (
+        SELECT documents, length FROM lexical_totals UNION ALL SELECT documents, length FROM lexical_changes
+    )
+    SELECT (SELECT count(*) FROM events) AS events,
+           (SELECT count(*) FROM event_keys) AS keys,
+           (SELECT count(*) FROM events WHERE embedding IS NULL OR terms IS NULL) AS unfinished,
+           (SELECT sum(term_total) FROM events) AS words,
+           (SELECT sum(documents) FROM counted) AS documents,
+           (SELECT sum(length) FROM counted) AS length
+"""
+
 #: Seconds in which everything must be embedded after the last kill, and one answer must come.
 PATIENCE = 120
 
@@ -91,24 +105,38 @@ async def _check(cluster: Cluster, stub: "rpc.EventServiceAsyncStub", ledger: Le
     assert len(ids) == len(set(ids)), "an event is there twice"
     assert set(ids) <= ledger.sent.keys(), "phantoms"
     assert ledger.acknowledged <= set(ids), "acknowledged and lost"
-    assert {event.id: str(event.content["text"]) for event in listed} == {one: ledger.sent[one] for one in ids}
+    assert {event.id: _sent(event) for event in listed} == {one: ledger.sent[one] for one in ids}
     assert {event.embedding_state for event in listed} == {pb.EMBEDDING_STATE_EMBEDDED}
-    counts = Counter(int(str(event.metadata["bucket"]).partition(".")[0]) for event in listed)
     for bucket in range(BUCKETS):
-        found = await _all_events(stub, bucket=bucket)
-        assert len(found) == counts[bucket], "a filter counts otherwise"
-    for event in random.sample(listed, min(20, len(listed))):
+        found = {event.id for event in await _all_events(stub, bucket=bucket)}
+        assert found == {one for one in ids if ledger.sent[one].bucket == bucket}, "a filter finds others"
+    sample = random.sample(listed, min(50, len(listed)))
+    await _check_vectors(cluster, sample)
+    for event in sample[:20]:
         request = pb.SearchEventsRequest(query=str(event.content["text"]), page_size=1)
         [hit] = (await stub.SearchEvents(request, timeout=30)).hits
         assert hit.event.id == event.id
-    [row] = await rows(
-        cluster,
-        "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM event_keys) AS keys, "
-        "(SELECT count(*) FROM events WHERE embedding IS NULL OR terms IS NULL) AS unfinished, "
-        "(SELECT documents FROM lexical_totals) "
-        "+ (SELECT coalesce(sum(documents), 0) FROM lexical_changes) AS documents",
+    [row] = await rows(cluster, _COUNTS)
+    assert row["events"] == row["keys"] == row["documents"] == len(ids)
+    assert (row["unfinished"], row["length"]) == (0, row["words"])
+
+
+def _sent(event: pb.Event) -> Sent:
+    return Sent(str(event.content["text"]), int(str(event.metadata["bucket"]).partition(".")[0]))
+
+
+async def _check_vectors(cluster: Cluster, sample: Sequence[pb.Event]) -> None:
+    """Each event has the vector of its own text."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{cluster.ports['embedder']}") as channel:
+        embedder: embedding_pb2_grpc.EmbeddingServiceAsyncStub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        request = embedding_pb2.EmbedRequest(inputs=[str(event.content["text"]) for event in sample])
+        wanted = (await embedder.Embed(request, wait_for_ready=True, timeout=30)).embeddings
+    stored = await rows(
+        cluster, "SELECT id, embedding::real[] AS vector FROM events WHERE id = ANY($1)", [one.id for one in sample]
     )
-    assert dict(row) == {"events": len(ids), "keys": len(ids), "unfinished": 0, "documents": len(ids)}
+    vectors = {str(row["id"]): row["vector"] for row in stored}
+    for event, embedding in zip(sample, wanted, strict=True):
+        assert vectors[event.id] == pytest.approx(list(embedding.text.values), abs=1e-6), "the vector of another text"
 
 
 async def _all_events(stub: "rpc.EventServiceAsyncStub", **metadata: int) -> list[pb.Event]:
