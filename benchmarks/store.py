@@ -6,7 +6,7 @@ In one run, on one machine, for vectors of 384 and of 768 numbers in twelve mont
   table with the same partitions, indexes and triggers; in turns, so that both tables grow alike,
 - search: SearchEvents with a vector beside the bare SQL through asyncpg, in turns, with and without a filter that one
   event in a hundred passes; recall@10 of both against exact search,
-- growth: the same at 10,000 and at 100,000 events.
+- growth: searches at 10,000 and at 100,000 events, ingest from nothing and after 100,000.
 
 Starts its own PostgreSQL. Prints a table and whether each promise is kept; `--json` for scripts. The exit status is 0
 whatever the numbers are. Takes about a quarter of an hour; `--events 20000` a few minutes.
@@ -40,6 +40,8 @@ from trimem.store.v1 import event_service_pb2 as pb
 DIMENSIONS = (384, 768)
 _FEW = 10_000
 _BATCH = 1_000
+#: Written after all else, to see what writing costs by then.
+_MORE = 3_000
 _QUERIES = 150
 _NEAREST = 10
 
@@ -54,39 +56,44 @@ _FILTERED = _SQL.replace("FROM events", "FROM events WHERE metadata @> $2")
 
 async def measure(local: LocalPostgres, dimension: int, events: int, console: Console) -> dict[str, Any]:
     """All of it for vectors of one length."""
-    rows = Rows.made(events, dimension, seed=dimension)
-    findings: dict[str, Any] = {"dimension": dimension, "searches": []}
+    rows = Rows.made(events + _MORE, dimension, seed=dimension)
+    findings: dict[str, Any] = {"dimension": dimension, "ingests": [], "searches": []}
     few = min(_FEW, events)
-    async with store_of(local, f"store_{dimension}", rows) as party:
-        async with database_of(local, f"plain_{dimension}", rows) as plain:
-            findings["ingest"] = await ingest(party, plain, rows, few)
+    async with (
+        store_of(local, f"store_{dimension}", rows) as party,
+        database_of(local, f"plain_{dimension}", rows) as plain,
+    ):
+        findings["ingests"].append(await ingest(party, plain, rows, range(few)))
         console.print(f"{dimension}: ingest measured")
         for count in sorted({few, events}):
             if count > few:
-                await grow(party.database, rows, range(few, count))
+                for database in (party.database, plain):
+                    await grow(database, rows, range(few, count))
                 console.print(f"{dimension}: grown to {count:,} events")
             for group in (None, 7):
                 findings["searches"].append(await search(party, rows.first(count), group))
+        findings["ingests"].append(await ingest(party, plain, rows, range(events, events + _MORE)))
     return findings
 
 
-async def ingest(party: StoreParty, plain: Database, rows: Rows, count: int) -> dict[str, Any]:
+async def ingest(party: StoreParty, plain: Database, rows: Rows, numbers: range) -> dict[str, Any]:
     """Both ways in turns, batch by batch."""
     ours: list[float] = []
     theirs: list[float] = []
-    for start in range(0, count, _BATCH):
-        numbers = range(start, min(start + _BATCH, count))
-        request = pb.BatchCreateEventsRequest(requests=[_create(party, rows, number) for number in numbers])
-        records = list(rows.records(numbers))
+    for start in range(numbers.start, numbers.stop, _BATCH):
+        batch = range(start, min(start + _BATCH, numbers.stop))
+        request = pb.BatchCreateEventsRequest(requests=[_create(party, rows, number) for number in batch])
+        records = list(rows.records(batch))
         began = time.perf_counter()
         answer = await party.stub.BatchCreateEvents(request, timeout=300)
-        ours.append(len(numbers) / (time.perf_counter() - began))
+        ours.append(len(batch) / (time.perf_counter() - began))
         assert all(one.HasField("event") for one in answer.results), answer.results[0]
         began = time.perf_counter()
         async with plain.transaction() as connection:
             await connection.copy_records_to_table("events", records=records, columns=COLUMNS)
-        theirs.append(len(numbers) / (time.perf_counter() - began))
+        theirs.append(len(batch) / (time.perf_counter() - began))
     return {
+        "events_before": numbers.start,
         "store_events_per_second": statistics.median(ours),
         "copy_events_per_second": statistics.median(theirs),
         "ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
@@ -171,7 +178,12 @@ def _create(party: StoreParty, rows: Rows, number: int) -> pb.CreateEventRequest
 def claims_of(findings: dict[str, Any]) -> list[Claim]:
     """What is promised of these numbers."""
     dimension = findings["dimension"]
-    claims = [Claim(f"{dimension}: ingest over raw COPY", findings["ingest"]["ratio"], 0.5, at_least=True)]
+    claims = [
+        Claim(
+            f"{dimension}: ingest after {one['events_before']:,} events over raw COPY", one["ratio"], 0.5, at_least=True
+        )
+        for one in findings["ingests"]
+    ]
     for one in findings["searches"]:
         what = f"{dimension}: {one['events']:,} events, filter {one['filter']}"
         claims.append(Claim(f"{what}: median over the bare SQL's", one["ratio"], 1.5, at_least=False))
@@ -198,11 +210,12 @@ async def run(dimensions: Sequence[int], events: int, json_target: str | None) -
 
 
 def _print(findings: dict[str, Any], claims: Sequence[Claim], console: Console) -> None:
-    got = findings["ingest"]
-    console.print(
-        f"\n{findings['dimension']} numbers: ingest {got['store_events_per_second']:,.0f} events/s, "
-        f"raw COPY {got['copy_events_per_second']:,.0f} events/s"
-    )
+    console.print(f"\n{findings['dimension']} numbers")
+    for one in findings["ingests"]:
+        console.print(
+            f"ingest after {one['events_before']:,} events: store {one['store_events_per_second']:,.0f} events/s, "
+            f"raw COPY {one['copy_events_per_second']:,.0f} events/s"
+        )
     table = Table("events", "filter", "party", "p50 ms", "p95 ms", "recall@10")
     for one in findings["searches"]:
         for who, name in (("store", "SearchEvents"), ("sql", "bare SQL")):

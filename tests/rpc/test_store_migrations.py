@@ -168,6 +168,17 @@ async def test_a_lock_that_others_hold_ends_the_migration_with_a_clear_message(n
     await migrated(url)
 
 
+async def test_a_statement_may_not_run_longer_than_allowed(new_database: NewDatabase) -> None:
+    url = await new_database()
+    holder = await asyncpg.connect(url)
+    try:
+        await holder.execute("SELECT pg_advisory_lock($1)", 0x7472696D656D)  # as a migrator has it
+        with pytest.raises(SchemaError, match="statement timeout"):
+            await asyncio.to_thread(migrate.upgrade, MigrationPlan(url=url, dimension=DIMENSION, statement_timeout=0.2))
+    finally:
+        await holder.close()
+
+
 async def test_a_database_that_is_not_there_is_named_as_such() -> None:
     with pytest.raises(SchemaError, match="cannot connect to the database"):
         await migrated("postgresql://postgres@/nothing?host=/nowhere")
