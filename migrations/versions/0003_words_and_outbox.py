@@ -140,7 +140,7 @@ _COUNT = """
 _MOVED = """
     SELECT {sign} AS sign, {side}.terms, {side}.term_total
     FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id AND new_rows.timestamp = old_rows.timestamp
-    WHERE old_rows.terms IS DISTINCT FROM new_rows.terms
+    WHERE (old_rows.terms, old_rows.term_total) IS DISTINCT FROM (new_rows.terms, new_rows.term_total)
 """
 
 _ROWS = {

@@ -2,16 +2,23 @@
 
 from store.database import Database
 
-#: Changes folded in one transaction. One is a statement that wrote, with up to some ten thousand words.
+#: Changes folded in one transaction, and the words that they may have in all. One change is a statement that wrote: a
+#: large batch may have half a million words by itself, and is folded alone.
 _CHANGES = 200
+_WORDS = 500_000
 
 # The row of totals is the lock of those who fold: one at a time, so that they cannot wait for each other in a circle.
 TURN = "SELECT one_row FROM lexical_totals FOR UPDATE SKIP LOCKED"
 
+# How many words a change has is told by its size: hashes do not compress, and an array that is counted is read.
 FOLD = """
-    WITH taken AS (
+    WITH oldest AS (
+        SELECT id, pg_column_size(terms) / 8 AS words FROM lexical_changes ORDER BY id LIMIT $1
+    ), summed AS (
+        SELECT id, sum(words) OVER (ORDER BY id) AS words, row_number() OVER (ORDER BY id) AS place FROM oldest
+    ), taken AS (
         DELETE FROM lexical_changes
-        WHERE id = ANY(ARRAY(SELECT id FROM lexical_changes ORDER BY id LIMIT $1))
+        WHERE id = ANY(ARRAY(SELECT id FROM summed WHERE words <= $2 OR place = 1))
         RETURNING terms, deltas, documents, length
     ), changed AS (
         SELECT word.term, sum(word.delta) AS documents
@@ -45,7 +52,7 @@ class PostgresLexical:
         async with self._database.transaction() as connection:
             if await connection.fetchrow(TURN) is None:
                 return 0
-            [folded] = await connection.fetch(FOLD, _CHANGES)
+            [folded] = await connection.fetch(FOLD, _CHANGES, _WORDS)
             if folded["gone"]:
                 await connection.execute(FORGET, folded["gone"])
         return int(folded["changes"])
