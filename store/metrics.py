@@ -40,6 +40,11 @@ class StoreMetrics:
         self._partition_rows = Gauge(
             "trimem_store_partition_rows", "Events of a partition, estimated", ["partition"], registry=registry
         )
+        self._upkeep_success = Gauge(
+            "trimem_store_upkeep_success_time_seconds",
+            "When the last round of work on the partitions succeeded, in Unix time",
+            registry=registry,
+        )
         for outcome in BatchOutcome:
             self._batches.labels(outcome.value)
 
@@ -71,6 +76,10 @@ class StoreMetrics:
         self._partition_rows.clear()
         for one in partitions:
             self._partition_rows.labels(one.name).set(one.rows)
+
+    def upkeep_succeeded(self) -> None:
+        """A round of work on the partitions is done."""
+        self._upkeep_success.set_to_current_time()
 
     def watch_pool(self, use: Callable[[], PoolUse]) -> None:
         """Ask how the connections are used whenever somebody reads the metrics."""

@@ -22,6 +22,9 @@ class Nobody:
     def partitions(self, partitions: Sequence[Partition]) -> None:
         """See Observer."""
 
+    def upkeep_succeeded(self) -> None:
+        """See Observer."""
+
 
 async def without_partitions(new_database: NewDatabase) -> str:
     """A migrated database, as a new one is before the first month is made."""

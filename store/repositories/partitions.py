@@ -11,10 +11,11 @@ from store.repositories.status import Partition
 class PartitionRepository(Protocol):
     """Makes and drops the partitions of events. Raises as EventRepository does."""
 
-    async def ensure(self, times: Collection[datetime]) -> frozenset[datetime]:
+    async def ensure(self, times: Collection[datetime], *, limited: bool = True) -> frozenset[datetime]:
         """Have a partition for each of these times.
 
-        Returns those that have none, because there are as many partitions as may be. Several stores may do so at once.
+        Returns those that have none, because there are as many partitions as may be: the current month, and all unless
+        `limited`, have one nevertheless. Several stores may do so at once.
         """
         ...
 
@@ -35,7 +36,10 @@ class PartitionRepository(Protocol):
         ...
 
     async def detached(self) -> list[str]:
-        """Partitions that are to be dropped, also those that a process left behind that was killed."""
+        """Partitions that are to be dropped, also those that a process left behind that was killed.
+
+        Finishes an interrupted detachment, beside which no other can begin.
+        """
         ...
 
     async def count(self, name: str) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -28,6 +28,9 @@ class Observer(Protocol):
     def partitions(self, partitions: Sequence[Partition]) -> None:
         """All partitions."""
 
+    def upkeep_succeeded(self) -> None:
+        """A round of work is done."""
+
 
 class Upkeep:
     """Looks after the partitions. Several stores may do so at once: what one has done, the others find done."""
@@ -46,34 +49,68 @@ class Upkeep:
         """Work until cancelled. Trouble never ends it."""
         due = time.monotonic()
         while True:
-            try:
-                if time.monotonic() >= due:
-                    await self.run_once(datetime.now(UTC))
-                    due = time.monotonic() + _INTERVAL
-                self._observer.partitions(await self._partitions.partitions())
-            except TrimemError as error:
-                self._log.warning("waiting", reason=error.reason, why=error.message)
-            except Exception:
-                self._log.exception("unexpected")
+            if time.monotonic() >= due and await self._tried(lambda: self.run_once(datetime.now(UTC))):
+                due = time.monotonic() + _INTERVAL
+                self._observer.upkeep_succeeded()
+            await self._tried(self._observe)
             await asyncio.sleep(_PAUSE * random.uniform(0.5, 1))  # noqa: S311
 
     async def run_once(self, now: datetime) -> None:
-        """Do all that is to be done now. Making comes first: what is to be dropped may have to wait for others."""
+        """Do all that is to be done now, also when a part of it fails; raises what the first of them raised.
+
+        Making comes first: what is to be dropped may have to wait for others.
+        """
+        await self._each(lambda: self._make(now), self._warn, lambda: self._tidy_up(now))
+
+    async def _each(self, *steps: Callable[[], Awaitable[None]]) -> None:
+        first: Exception | None = None
+        for step in steps:
+            try:
+                await step()
+            except Exception as error:
+                if first is not None:
+                    self._log.warning("failed, too", why=str(error))
+                first = first or error
+        if first is not None:
+            raise first
+
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await work()
+        except TrimemError as error:
+            self._log.warning("waiting", reason=error.reason, why=error.message)
+        except Exception:
+            self._log.exception("unexpected")
+        else:
+            return True
+        return False
+
+    async def _observe(self) -> None:
+        self._observer.partitions(await self._partitions.partitions())
+
+    async def _make(self, now: datetime) -> None:
+        """No limit: however many months others made, events of those to come find theirs."""
         months = [later(month_of(now), ahead) for ahead in range(self._months_ahead + 1)]
-        if await self._partitions.ensure(months):
-            self._log.error("months to come have no partitions: raise EVENTS_MAX_PARTITIONS")
+        await self._partitions.ensure(months, limited=False)
+
+    async def _warn(self) -> None:
         if needed := await self._partitions.needed_locks():
             self._log.warning("too many partitions for the database: raise max_locks_per_transaction", least=needed)
-        async with self._partitions.alone() as alone:
-            if not alone:
-                return
-            oldest = horizon(now, self._retention_months)
-            if oldest is not None:
-                await self._drop_before(oldest)
-            if gone := await self._partitions.forget_deleted(now - DELETED_KEYS_STAY):
-                self._log.info("keys of deleted events are free again", events=gone)
 
-    async def _drop_before(self, oldest: datetime) -> None:
+    async def _tidy_up(self, now: datetime) -> None:
+        async with self._partitions.alone() as alone:
+            if alone:
+                await self._each(lambda: self._drop(now), lambda: self._forget(now))
+
+    async def _forget(self, now: datetime) -> None:
+        if gone := await self._partitions.forget_deleted(now - DELETED_KEYS_STAY):
+            self._log.info("keys of deleted events are free again", events=gone)
+
+    async def _drop(self, now: datetime) -> None:
+        oldest = horizon(now, self._retention_months)
+        if oldest is None:
+            return
+        await self._partitions.detached()  # an interrupted detachment keeps all others from beginning
         for one in await self._partitions.partitions():
             if one.end_time is not None and one.end_time <= oldest:
                 await self._partitions.detach(one.name)

@@ -22,10 +22,11 @@ from store.repositories.postgres import events as event_sql
 from store.repositories.postgres import search as search_sql
 from store.repositories.postgres.partitions import PostgresPartitions
 from store.repositories.status import PoolUse
+from store.use_cases.upkeep import Upkeep
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_migrations import OLD, adopt, check
-from tests.fixtures_partitions import NOW, OLD_TIME, filled, names, upkeep, without_partitions
+from tests.fixtures_partitions import NOW, OLD_TIME, Nobody, filled, names, upkeep, without_partitions
 from tests.fixtures_store import SPACE, execute, migrated, new_event, open_database, text_vector
 
 
@@ -130,6 +131,22 @@ async def test_more_months_than_may_be_are_refused_by_name(database: Database) -
     assert await store.events.page(EventFilter(), None, 10) == []  # all or nothing
     assert len(await names(database)) == 2
     assert await store.events.create([new_event(timestamp=time) for time in set(times) - caught.value.times], SPACE)
+
+
+async def test_the_present_and_the_months_ahead_are_made_whatever_others_made(database: Database) -> None:
+    store = Repositories.of_postgres(database, most_partitions=2)
+    await store.events.create([new_event(timestamp=datetime(2020, month, 1, tzinfo=UTC)) for month in (1, 2)], SPACE)
+    present = datetime.now(UTC)
+
+    with pytest.raises(TimesRefusedError) as caught:
+        await store.events.create([new_event(timestamp=time) for time in (present, OLD_TIME)], SPACE)
+    assert caught.value.times == {OLD_TIME}
+    assert await store.events.create([new_event(timestamp=present)], SPACE) != [None]
+
+    ahead = Upkeep(PostgresPartitions(database, 2), Nobody(), months_ahead=2, retention_months=0)
+    await ahead.run_once(datetime(2040, 1, 1, tzinfo=UTC))
+
+    assert (await names(database))[3:] == ["events_y2040m01", "events_y2040m02", "events_y2040m03"]
 
 
 async def test_too_few_locks_for_all_partitions_are_noticed(

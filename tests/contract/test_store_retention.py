@@ -1,6 +1,9 @@
 """Dropping old partitions on PostgreSQL: with all that belongs to them, once, also when the store dies meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,11 +13,12 @@ import pytest_asyncio
 
 from servicekit.errors import TrimemError
 from store.database import Database
-from store.repositories.postgres.partitions import PostgresPartitions
+from store.repositories.postgres.partitions import MARK, PostgresPartitions
 from store.use_cases.upkeep import Upkeep
+from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_partitions import NOW, Nobody, filled, names, upkeep, without_partitions
-from tests.fixtures_store import execute, open_database
+from tests.fixtures_store import SPACE, execute, new_event, open_database
 
 COUNTS = "SELECT coalesce(sum(documents), 0) AS documents, coalesce(sum(length), 0) AS length FROM lexical_changes"
 TERMS = """
@@ -114,6 +118,92 @@ async def test_a_partition_that_an_operator_detached_is_left_alone(url: str, dat
     await upkeep(database, retention=2).run_once(NOW)
 
     assert len(await execute(url, "SELECT FROM events_y2026m08")) == 2
+
+
+MARKED = """
+    SELECT relname FROM pg_class WHERE relname LIKE 'events\\_y%' AND relkind = 'r'
+    AND obj_description(oid, 'pg_class') LIKE 'trimem: %' ORDER BY relname
+"""
+DETACHING = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'ALTER TABLE events DETACH%'"
+
+
+@asynccontextmanager
+async def killed_while_it_detaches(url: str) -> AsyncIterator[None]:
+    """Kills the session of the block that detaches, once the detachment waits for others."""
+    pending = f"SELECT (SELECT bool_or(inhdetachpending) FROM pg_inherits) AND EXISTS (SELECT {DETACHING}) AS yes"
+
+    async def kill() -> None:
+        while not (await execute(url, pending))[0]["yes"]:
+            await asyncio.sleep(0.02)
+        await execute(url, f"SELECT pg_terminate_backend(pid) {DETACHING}")
+
+    holder = await asyncpg.connect(url)
+    try:
+        async with holder.transaction(), asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            await holder.execute("SELECT FROM events LIMIT 1")
+            tasks.create_task(kill())
+            yield
+    finally:
+        await holder.close()
+
+
+async def deleted_long_ago(url: str, database: Database) -> str:
+    """The request_id of an event whose keys are to be free again."""
+    events = Repositories.of_postgres(database).events
+    event = new_event(request_id="deleted long ago", timestamp=NOW)
+    await events.create([event], SPACE)
+    await events.delete(event.id)
+    time = NOW - timedelta(days=31)
+    await execute(url, "UPDATE event_keys SET delete_time = $1 WHERE event_id = $2", time, event.id)
+    return "deleted long ago"
+
+
+async def test_an_interrupted_detachment_is_finished_before_others_begin(url: str, database: Database) -> None:
+    ids = await filled(database, months=6)
+    request = await deleted_long_ago(url, database)
+    async with killed_while_it_detaches(url):
+        with pytest.raises(TrimemError):
+            await upkeep(database, retention=2).run_once(NOW)
+
+    assert [row["relname"] for row in await execute(url, MARKED)] == ["events_y2026m06"]
+    assert await execute(url, "SELECT FROM event_keys WHERE request_id = $1", request) == []  # nothing waits for it
+
+    await upkeep(database, retention=2).run_once(NOW)
+
+    assert (await names(database))[0] == "events_y2026m09"
+    assert {row["event_id"] for row in await execute(url, "SELECT event_id FROM event_keys")} == set(ids[-6:])
+
+
+async def test_what_could_not_be_detached_is_not_marked_when_an_operator_detaches_it(
+    url: str, database: Database
+) -> None:
+    await filled(database, months=6)
+    request = await deleted_long_ago(url, database)
+    async with killed_while_it_detaches(url):
+        with pytest.raises(asyncpg.PostgresError):  # an operator's, who wants to keep it
+            await execute(url, "ALTER TABLE events DETACH PARTITION events_y2026m06 CONCURRENTLY")
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError):
+        await upkeep(database, retention=2).run_once(NOW)
+    assert await execute(url, MARKED) == []
+    assert await execute(url, "SELECT FROM event_keys WHERE request_id = $1", request) == []
+    await execute(url, "ALTER TABLE events DETACH PARTITION events_y2026m06 FINALIZE")
+    await execute(url, "ALTER TABLE events DETACH PARTITION events_y2026m07")
+
+    await upkeep(database, retention=2).run_once(NOW)
+
+    assert (await names(database))[0] == "events_y2026m09"
+    assert len(await execute(url, "SELECT FROM events_y2026m06")) == 2
+    assert len(await execute(url, "SELECT FROM events_y2026m07")) == 2
+    assert await execute(url, "SELECT FROM pg_tables WHERE tablename = 'events_y2026m08'") == []
+
+
+async def test_a_mark_that_a_killed_store_left_is_taken_back(url: str, database: Database) -> None:
+    await filled(database, months=2)
+    await execute(url, MARK.format(name="events_y2026m10"))
+
+    assert await PostgresPartitions(database).detached() == []
+
+    assert await execute(url, MARKED) == []
 
 
 async def test_one_store_drops_at_a_time(url: str, database: Database) -> None:

@@ -42,6 +42,12 @@ def test_there_is_an_alert_at_half_a_million_events_in_one_part() -> None:
     assert not re.fullmatch(names, f"events_y{datetime.now(UTC):%Ym%m}")
 
 
+def test_the_upkeep_of_partitions_has_an_alert_that_fires_after_it_once_succeeded() -> None:
+    [rule] = [rule for rule in rules() if rule["alert"] == "TrimemNoPartitionUpkeep"]
+
+    assert rule["expr"].startswith("time() - trimem_store_upkeep_success_time_seconds > 10800 or absent(")
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_takes_the_rules() -> None:
     assert subprocess.run(["promtool", "check", "rules", str(RULES)], check=False, capture_output=True).returncode == 0

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 import asyncpg
 
@@ -37,8 +37,16 @@ INDEX_NAMES = """
 """
 RENAME_INDEX = "ALTER INDEX {found} RENAME TO {wanted}"
 
-# What tells a partition that is to be dropped from one that an operator has detached, to keep it.
+# What tells a partition that is to be dropped from one that an operator has detached, or is detaching, to keep it.
 MARK = "COMMENT ON TABLE {name} IS 'trimem: older than EVENTS_RETENTION_MONTHS, to be dropped'"
+UNMARK = "COMMENT ON TABLE {name} IS NULL"
+
+# Of a detachment that failed before it began. An operator who detaches the partition after that wants to keep it.
+MARKED_IN_VAIN = """
+    SELECT inhrelid::regclass::text FROM pg_inherits
+    WHERE inhparent = to_regclass('events') AND NOT inhdetachpending
+      AND obj_description(inhrelid, 'pg_class') LIKE 'trimem: %to be dropped'
+"""
 
 IS_ATTACHED = """
     SELECT inhdetachpending AS interrupted FROM pg_inherits
@@ -107,18 +115,21 @@ class PostgresPartitions:
         self._database = database
         self._most = most
 
-    async def ensure(self, times: Collection[datetime]) -> frozenset[datetime]:
+    async def ensure(self, times: Collection[datetime], *, limited: bool = True) -> frozenset[datetime]:
         """See PartitionRepository."""
+        free = {span_of(datetime.now(UTC)).name} if limited else {span_of(time).name for time in times}
         if not _without(times, await self.partitions()):
             return frozenset()
         async with self._database.transaction() as connection:
             await connection.execute(LOCK_MAKING, _MAKING)
             there = await _read(connection)
             room = self._most - len(there)
-            wanted = sorted(_without(times, there), key=lambda span: span.name, reverse=True)
-            for span in wanted[: max(0, room)]:
+            # The newest first; before them those that are not subject to the limit, which take none of its room.
+            wanted = sorted(_without(times, there), key=lambda span: (span.name in free, span.name), reverse=True)
+            made = sum(span.name in free for span in wanted) + max(0, room)
+            for span in wanted[:made]:
                 await _create(connection, span)
-        refused = {span.name for span in wanted[max(0, room) :]}
+        refused = {span.name for span in wanted[made:]}
         return frozenset(time for time in times if span_of(time).name in refused)
 
     async def partitions(self) -> list[Partition]:
@@ -140,18 +151,28 @@ class PostgresPartitions:
 
     async def detach(self, name: str) -> None:
         """See PartitionRepository."""
-        async with self._own_connection() as connection:
-            await connection.execute(MARK.format(name=_quoted(name)))
-            await connection.execute(DETACH.format(name=_quoted(name)))
+        try:
+            async with self._own_connection() as connection:
+                await connection.execute(MARK.format(name=_quoted(name)))
+                await connection.execute(DETACH.format(name=_quoted(name)))
+        except Exception:
+            await self._unmark()
+            raise
 
     async def detached(self) -> list[str]:
         """See PartitionRepository."""
+        await self._unmark()
         async with self._own_connection() as connection:
             names = [row["relname"] for row in await connection.fetch(DETACHED)]
             for name in names:
                 if await connection.fetchval(IS_ATTACHED, _quoted(name)):
                     await connection.execute(FINALIZE.format(name=_quoted(name)))
         return names
+
+    async def _unmark(self) -> None:
+        async with self._own_connection() as connection:
+            for row in await connection.fetch(MARKED_IN_VAIN):
+                await connection.execute(UNMARK.format(name=row["inhrelid"]))
 
     async def count(self, name: str) -> int:
         """See PartitionRepository."""
