@@ -15,7 +15,8 @@ from store.database import Connection
 
 T = TypeVar("T")
 
-#: Milliseconds that each attempt waits for the lock. The last ones are longer than the backfill holds events.
+#: Milliseconds that each attempt waits for the lock. The backfill may hold its events for longer, up to a minute: where
+#: no attempt gets between, `backfill pause` before helps.
 _LOCK_TIMEOUTS = [200, 200, 500, 500, 1000, 1000, 2000, 2000, 5000, 5000, 10_000, 10_000, 20_000, 20_000]
 
 #: Milliseconds that a statement may take once it has the lock.
