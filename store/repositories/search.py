@@ -60,6 +60,8 @@ class Candidates:
     unseen_similarity: float = -1.0
     #: Events that came along.
     events: Mapping[UUID, Event] = field(default_factory=dict)
+    #: Whether a limit on scanning may have hidden nearer events than those found.
+    may_miss_nearest: bool = False
 
 
 class SearchRepository(Protocol):
@@ -68,7 +70,8 @@ class SearchRepository(Protocol):
     async def candidates(self, question: Question, matching: EventFilter, limit: int) -> Candidates:
         """The `limit` embedded events nearest by cosine, and the `limit` events best by BM25 after recency.
 
-        A filter never hides events: fewer than `limit` nearest means that there are no more.
+        Fewer than `limit` nearest means that there are no more. Where a filter may have hidden nearer ones, the answer
+        says so.
         """
         ...
 

@@ -83,6 +83,8 @@ class _Score:
     def unseen(self, *, aged: bool) -> float:
         """What an event that was not looked at may score, were it new; 0 when all were looked at."""
         lexical, similarity = self._candidates.unseen_lexical_score, self._candidates.unseen_similarity
+        if self._candidates.may_miss_nearest:
+            return self._of(1.0, lexical)
         if lexical == 0 and not (aged and similarity > -1):
             return 0.0
         return self._of(similarity, lexical)

@@ -29,6 +29,14 @@ def test_a_search_by_vector_scores_by_the_cosine() -> None:
     assert [(one.id, one.score, one.similarity) for one in hits] == [(near.id, 0.75, 0.5), (far.id, 0.0, -1.0)]
 
 
+def test_where_a_limit_may_hide_nearer_events_any_of_them_may_be_as_good_as_equal() -> None:
+    found = [candidate(0.5)]
+
+    assert rank(Candidates(found), SearchMode.VECTOR).unseen == 0.0
+    assert rank(Candidates(found, may_miss_nearest=True), SearchMode.VECTOR).unseen == 1.0
+    assert rank(Candidates(found, may_miss_nearest=True), SearchMode.HYBRID).unseen >= MEANING
+
+
 def test_a_search_by_words_scores_by_the_share_of_the_best_possible() -> None:
     some, best = candidate(None, 2.0), candidate(None, 6.0)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from servicekit import context
@@ -30,7 +30,26 @@ BEGIN_SEARCH = """
     LOCK TABLE ONLY events IN ACCESS SHARE MODE;
     SET LOCAL enable_seqscan = off;
     SET LOCAL hnsw.ef_search = 100;
-    SET LOCAL hnsw.iterative_scan = 'strict_order'
+    SET LOCAL hnsw.iterative_scan = 'strict_order';
+    SET LOCAL hnsw.max_scan_tuples = 40000;
+    SET LOCAL hnsw.scan_mem_multiplier = 16
+"""
+
+#: Rows of one partition that a scan of its index surely goes through, if it must: half of what is set above, for how
+#: many rows there are is an estimate.
+_SCANNED = 20_000
+
+#: Fewer rows that match are all compared, rather than left to an index that may stop before it comes to them. To count
+#: as far as this is what a filter that more rows match costs.
+_COMPARED = 10_000
+
+# An estimate as the planner makes it; of a partition that nobody analyzed yet, the most that its pages may hold.
+BEYOND_SCAN = """
+    SELECT EXISTS (
+        SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+        WHERE inhparent = 'events'::regclass AND pg_relation_size(c.oid) / 8192
+              * coalesce(c.reltuples / nullif(c.relpages, 0), 64) > $1
+    )
 """
 
 SPACE = "SELECT model_name, revision, dimension, fingerprint FROM embedding_spaces WHERE column_name = $1"
@@ -74,6 +93,14 @@ NEAREST = f"""
     ORDER BY distance, id
 """
 
+MATCHES = f"""
+    SELECT count(*)
+    FROM (SELECT FROM events WHERE embedding_state = 'EMBEDDED' AND {_MATCHING} LIMIT $1) AS found
+"""
+
+# A plan for any filter would go through all rows, and look cheap for its LIMIT.
+PLAN_FOR_FILTER = "SET LOCAL plan_cache_mode = force_custom_plan"
+
 # Exact search: HNSW and btree scans off; bitmap scans of the metadata and time indexes stay.
 EXACT = "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = off"
 ANY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on"
@@ -96,6 +123,13 @@ EVENTS_WITHOUT_KEY = f"""
 _Found: TypeAlias = dict[UUID, Candidate]
 
 
+class _Nearest(NamedTuple):
+    """Rows of the nearest events, and whether there may be nearer ones."""
+
+    rows: Sequence[Row] = ()
+    may_miss: bool = False
+
+
 class PostgresSearch:
     """See SearchRepository."""
 
@@ -111,7 +145,7 @@ class PostgresSearch:
             found = {row["id"]: Candidate(row["id"], row["timestamp"], None, row["score"]) for row in by_words.rows}
             if question.vector is None:
                 return Candidates(list(found.values()), weighed.weights.most, by_words.unseen)
-            rows = await _nearest(connection, question, question.vector, matching, limit)
+            rows, may_miss = await _nearest(connection, question, question.vector, matching, limit)
             near = {
                 row["id"]: Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), 0.0) for row in rows
             }
@@ -122,6 +156,7 @@ class PostgresSearch:
             by_words.unseen,
             (_similarity(rows[-1]["distance"]) or 0.0) if len(rows) == limit else -1.0,
             {row["id"]: event_of(row) for row in rows[: question.bring]},
+            may_miss,
         )
 
     async def events(self, ids: Sequence[UUID], matching: EventFilter) -> dict[UUID, Event]:
@@ -139,11 +174,12 @@ class PostgresSearch:
 
 async def _nearest(
     connection: Connection, question: Question, vector: Vector, matching: EventFilter, limit: int
-) -> list[Row]:
-    """Rows of the nearest events.
+) -> _Nearest:
+    """The nearest events.
 
-    The index comes first. It looks at a bounded number of rows of each partition, so that a filter may leave it with
-    less than was asked for; then all rows of the filter are compared.
+    The index comes first. It looks at a bounded number of rows of each partition: with a filter it may come back with
+    less than was asked for, or miss what is near in one partition and fill up from another. Where it may, and where few
+    rows match, all of those are compared.
     """
     row = await connection.fetchrow(SPACE, EVENTS_COLUMN)
     if row is None:
@@ -152,13 +188,25 @@ async def _nearest(
     unrecorded = stored is None and has_unrecorded_vectors(row)
     require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
     if stored is None:
-        return []
+        return _Nearest()
     arguments = (vector, *conditions(matching), limit, question.bring)
+    may_miss = matching != EventFilter() and await connection.fetchval(BEYOND_SCAN, _SCANNED)
+    if may_miss:
+        await connection.execute(PLAN_FOR_FILTER)
+        few = await connection.fetchval(MATCHES, _COMPARED, *conditions(matching)) < _COMPARED
+        if few:
+            return _Nearest(await _exactly(connection, *arguments))
     rows = await connection.fetch(NEAREST, *arguments)
     if len(rows) < limit:
-        await connection.execute(EXACT)
-        rows = await connection.fetch(NEAREST, *arguments)
-        await connection.execute(ANY_INDEX)
+        return _Nearest(await _exactly(connection, *arguments))
+    return _Nearest(rows, may_miss)
+
+
+async def _exactly(connection: Connection, *arguments: object) -> list[Row]:
+    """The nearest of all rows that match."""
+    await connection.execute(EXACT)
+    rows = await connection.fetch(NEAREST, *arguments)
+    await connection.execute(ANY_INDEX)
     return rows
 
 
