@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -15,20 +15,15 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from servicekit import context
-from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
+from servicekit.errors import AbortedError, DeadlineExceededError, ResourceExhaustedError, TrimemError
 from store.errors import DatabaseUnavailableError, SchemaError, SpaceChangedError
+from store.far_times import microseconds_of, time_at
 from store.repositories.status import PoolUse
 from store.schema import DIMENSION_QUERY, SchemaFacts
 from store.spaces import EVENTS_COLUMN
 
 #: A connection on loan from the pool.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-
-#: PostgreSQL counts microseconds from here.
-_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
-_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 #: Seconds that opening one connection may take.
 _CONNECT_TIMEOUT = 10
@@ -189,27 +184,12 @@ class Database:
         )
 
 
-class _FarTime(datetime):
-    """The nearest that Python has to a time that it cannot hold; goes back to the database as what it was."""
-
-    microseconds: int
-
-
 def _encode_time(value: datetime) -> tuple[int]:
-    if isinstance(value, _FarTime):
-        return (value.microseconds,)
-    return ((value - _POSTGRES_EPOCH) // _MICROSECOND,)
+    return (microseconds_of(value),)
 
 
 def _decode_time(value: tuple[int]) -> datetime:
-    """The time; one that Python cannot hold, infinity included, is the last or first that it can."""
-    try:
-        return _POSTGRES_EPOCH + value[0] * _MICROSECOND
-    except OverflowError:
-        nearest = _LAST_TIME if value[0] > 0 else _FIRST_TIME
-        far = _FarTime.combine(nearest.date(), nearest.time(), UTC)
-        far.microseconds = value[0]
-        return far
+    return time_at(value[0])
 
 
 async def _leave_as_is(_connection: object) -> None:
@@ -236,6 +216,10 @@ def _is_of_exchanged_column(error: Exception) -> bool:
 #: What asyncpg raises, in the order in which it is looked for, and what becomes of it; None passes it on.
 _TRANSLATIONS: list[tuple[tuple[type[Exception], ...], Callable[[], TrimemError] | None]] = [
     ((asyncpg.QueryCanceledError, TimeoutError), lambda: DeadlineExceededError("the database did not answer in time")),
+    (
+        (asyncpg.LockNotAvailableError,),  # a lock_timeout of ours, or one that an operator gave the role
+        lambda: AbortedError("others hold what the call needs", retry_after=1),
+    ),
     (
         (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError),
         lambda: DatabaseUnavailableError("the database refuses the store"),

@@ -1,11 +1,14 @@
 """What the use cases ask of the place where events are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from store.events import EmbeddingSpace, Event, EventFilter, Json, NewEvent, Position
+
+#: Most bytes of stored events, as JSON, that one call gets back for its request ids.
+REPEATED_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class KnownKeys:
     ids: frozenset[UUID]
     #: Request ids and ids of events that were deleted, and stay taken.
     deleted: frozenset[str | UUID] = frozenset()
+    #: Request ids that wrote an event which is stored and did not fit.
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,23 @@ class EventChange:
     metadata: Json | None = None
 
 
+def within_room(sizes: Mapping[str, int], asked: Mapping[str, int], room: int | None) -> list[str]:
+    """The request ids of events that fit into `room`, in the order of `asked`.
+
+    `sizes` are the bytes of the events, `asked` how often each is wanted.
+    """
+    fitting: list[str] = []
+    used = 0
+    for key, times in asked.items():
+        if key not in sizes:
+            continue
+        needed = sizes[key] * times
+        if room is None or used + needed <= room or (not fitting and times == 1):
+            fitting.append(key)
+            used += needed
+    return fitting
+
+
 class EventRepository(Protocol):
     """Keeps events. Every method may raise DatabaseUnavailableError, DeadlineExceededError, ResourceExhaustedError.
 
@@ -38,8 +60,14 @@ class EventRepository(Protocol):
     nobody recorded. The first write records the space; of several at once one wins and the others are compared.
     """
 
-    async def known(self, request_ids: Sequence[str], ids: Sequence[UUID]) -> KnownKeys:
-        """What is stored under these keys."""
+    async def known(
+        self, request_ids: Sequence[str], ids: Sequence[UUID], room: int | None = REPEATED_BYTES
+    ) -> KnownKeys:
+        """What is stored under these keys.
+
+        Events of `by_request` have at most `room` bytes of content and metadata, each as often as its request_id comes
+        in `request_ids`; one that comes alone always fits. With None they come without content and metadata.
+        """
         ...
 
     async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
@@ -55,12 +83,12 @@ class EventRepository(Protocol):
         """Change an event and return it as it is now; None when there is none. `update_time` always grows.
 
         Of several updates at once the last one wins, and what belongs together stays together. Raises AbortedError
-        when others keep getting in the way.
+        when others keep getting in the way, or hold the event for long: the backfill while it embeds it.
         """
         ...
 
     async def delete(self, event_id: UUID) -> bool:
-        """Remove an event and keep its id and request_id as taken. False when there is none."""
+        """Remove an event and keep its id and request_id as taken. False when there is none. Raises as `update`."""
         ...
 
     async def get(self, event_id: UUID) -> Event | None:

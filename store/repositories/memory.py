@@ -1,5 +1,7 @@
 """Events in memory: the fake beside PostgreSQL, for tests. `tests/contract` holds the two to the same behaviour."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from store.events import (
     Vector,
     Words,
 )
-from store.repositories.events import EventChange, KnownKeys
+from store.repositories.events import REPEATED_BYTES, EventChange, KnownKeys, within_room
 from store.repositories.spaces import VectorSample
 from store.spaces import require_same_space
 
@@ -62,11 +64,18 @@ class MemoryEvents:
 
     data: MemoryData = field(default_factory=MemoryData)
 
-    async def known(self, request_ids: Sequence[str], ids: Sequence[UUID]) -> KnownKeys:
+    async def known(
+        self, request_ids: Sequence[str], ids: Sequence[UUID], room: int | None = REPEATED_BYTES
+    ) -> KnownKeys:
         """See EventRepository."""
         written = {key: self.data.requests[key] for key in request_ids if key in self.data.requests}
+        there = {key: self.data.stored[one] for key, one in written.items() if one in self.data.stored}
+        fitting = within_room({key: _size(one) for key, one in there.items()}, Counter(request_ids), room)
+        if room is None:
+            there = {key: replace(one, content={}, metadata={}) for key, one in there.items()}
         return KnownKeys(
-            by_request={key: self.data.stored[one] for key, one in written.items() if one in self.data.stored},
+            by_request={key: there[key] for key in fitting},
+            unread=frozenset(there.keys() - fitting),
             ids=frozenset(one for one in (*ids, *written.values()) if one in self.data.stored),
             deleted=frozenset(
                 [key for key, one in written.items() if one in self.data.deleted]
@@ -155,6 +164,10 @@ class MemorySpaces:
         """See SpaceRepository."""
         self.data.recorded = self.data.recorded or space
         return self.data.recorded
+
+
+def _size(event: Event) -> int:
+    return sum(len(json.dumps(part, ensure_ascii=False).encode()) for part in (event.content, event.metadata))
 
 
 def contains(whole: Any, part: Any) -> bool:

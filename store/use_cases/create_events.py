@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeAlias
 
-from servicekit.errors import InvalidArgumentError, TrimemError, UnavailableError
+from servicekit.errors import InvalidArgumentError, ResourceExhaustedError, TrimemError, UnavailableError
 from servicekit.off_loop import off_loop
 from store.errors import EventAlreadyExistsError, TimesRefusedError
 from store.events import Event, EventDraft, GivenVector, NewEvent
 from store.partitions import horizon
-from store.repositories.events import EventRepository, KnownKeys
+from store.repositories.events import REPEATED_BYTES, EventRepository, KnownKeys
 from store.use_cases.embed_events import EmbeddedEvents, EmbedEvents
 from store.use_cases.event_rules import accept_draft, accept_given_vector
 
@@ -50,6 +50,8 @@ class _Wanted:
 class Batch:
     """Events on their way in."""
 
+    #: Bytes of stored events that the results may carry; None when nobody looks at what they contain.
+    room: int | None = REPEATED_BYTES
     results: dict[int, Result] = field(default_factory=dict)
     waiting: dict[int, _Wanted] = field(default_factory=dict)
     #: Places of events with distinct keys, and what they are found by: what the next write takes.
@@ -91,11 +93,16 @@ class CreateEvents:
             raise InvalidArgumentError("requests", f"must be 1 to {MOST_EVENTS}, and are {len(drafts)}")
         return await self.finish(await self.prepare(drafts))
 
-    async def prepare(self, drafts: Sequence[EventDraft | InvalidArgumentError]) -> Batch:
-        """Check events and embed their texts; writes nothing. Raises as `batch`."""
+    async def prepare(self, drafts: Sequence[EventDraft | InvalidArgumentError], *, is_counted: bool = False) -> Batch:
+        """Check events and embed their texts; writes nothing. Raises as `batch`.
+
+        Results that are only counted spare the contents of events that were stored before.
+        """
         now = datetime.now(UTC)
         oldest = horizon(now, self._retention_months)
         batch = await off_loop(len(drafts) * _EVENT_BYTES, lambda: _accepted(drafts, now, oldest))
+        if is_counted:
+            batch.room = None
         await self._embed.in_recorded_space(partial(self._make_ready, batch))
         return batch
 
@@ -111,7 +118,7 @@ class CreateEvents:
 
     async def _make_ready(self, batch: Batch) -> tuple[list[int], EmbeddedEvents]:
         """Settle what is stored already, so that a repeated call costs no embedding, and embed the rest."""
-        batch.settle(_settled(batch.waiting, await self._look_up(batch.waiting)))
+        batch.settle(_settled(batch.waiting, await self._look_up(batch)))
         places = _distinct(batch.waiting)
         given = {n: vector for n, place in enumerate(places) if (vector := batch.waiting[place].vector) is not None}
         events = [batch.waiting[place].event for place in places]
@@ -132,10 +139,12 @@ class CreateEvents:
             return
         batch.settle({place: Stored(event) for place, event in zip(fresh, stored, strict=True) if event is not None})
 
-    async def _look_up(self, waiting: Mapping[int, _Wanted]) -> KnownKeys:
+    async def _look_up(self, batch: Batch) -> KnownKeys:
+        waiting = batch.waiting.values()
         return await self._events.known(
-            [one.event.request_id for one in waiting.values() if one.event.request_id is not None],
-            [one.event.id for one in waiting.values() if one.id_is_given],
+            [one.event.request_id for one in waiting if one.event.request_id is not None],
+            [one.event.id for one in waiting if one.id_is_given],
+            batch.room,
         )
 
 
@@ -157,6 +166,11 @@ def _settled(waiting: Mapping[int, _Wanted], known: KnownKeys) -> dict[int, Resu
         event = wanted.event
         if event.request_id is not None and event.request_id in known.by_request:
             results[place] = Stored(known.by_request[event.request_id], is_repeated=True)
+        elif event.request_id in known.unread:
+            results[place] = ResourceExhaustedError(
+                "the event of this request_id is stored, and too large to be answered beside the others: retry with "
+                "fewer requests at once"
+            )
         elif event.request_id in known.deleted:
             results[place] = EventAlreadyExistsError("the event that this request_id wrote was deleted")
         elif event.id in known.ids:

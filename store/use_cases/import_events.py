@@ -68,7 +68,7 @@ class ImportEvents:
         try:
             async with aclosing(_batches(items)) as batches:
                 async for drafts in batches:
-                    await writer.write(await self._create.prepare(drafts))
+                    await writer.write(await self._create.prepare(drafts, is_counted=True))
             await writer.settle()
         except TrimemError as error:
             with suppress(TrimemError):  # one of two is enough to know

@@ -11,7 +11,9 @@ from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000
 
-#: Events read at a time, so that a page of large ones does not fill the memory before it is cut.
+#: Events read at a time: a few, as they may be large, and more when the first ones turn out to be small. A page of
+#: large ones must not fill the memory before it is cut.
+_READ_FIRST = 20
 _READ = 200
 
 
@@ -36,8 +38,9 @@ class ListEvents:
         after = page_tokens.decode(page_token, matching) if page_token else None
         events: list[Event] = []
         room = PAGE_BYTES
+        read = _READ_FIRST
         while True:
-            wanted = min(size + 1 - len(events), _READ)
+            wanted = min(size + 1 - len(events), read)
             found = await self._events.page(matching, after, wanted)
             for event in found:
                 room -= event_bytes(event)
@@ -47,6 +50,8 @@ class ListEvents:
             if len(found) < wanted:
                 return EventPage(events, "")
             after = _position(events[-1])
+            used = PAGE_BYTES - room
+            read = min(len(events) * max(room, 0) // used + 1, _READ)  # as many as may fit, and one that tells
 
 
 def _position(event: Event) -> Position:

@@ -4,14 +4,12 @@ import base64
 import binascii
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from servicekit.errors import InvalidArgumentError
 from store.events import EventFilter, Position
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from store.far_times import is_time, microseconds_of, time_at
 
 #: Ours have about 130 characters. A longer one is not ours, and not worth decoding.
 _LONGEST = 512
@@ -20,7 +18,7 @@ _LONGEST = 512
 def encode(position: Position, matching: EventFilter) -> str:
     """A token that continues a list of `matching` after `position`."""
     token = {
-        "t": (position.timestamp - _EPOCH) // _MICROSECOND,
+        "t": microseconds_of(position.timestamp),
         "i": position.id.hex,
         "f": _seal(matching),
     }
@@ -42,9 +40,11 @@ def _open(token: str) -> tuple[str, Position]:
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         match json.loads(raw):
-            case {"t": int(micros), "i": str(identity), "f": str(seal)} if not isinstance(micros, bool):
-                return seal, Position(_EPOCH + micros * _MICROSECOND, UUID(hex=identity))
-    except (binascii.Error, ValueError, OverflowError, RecursionError):
+            case {"t": int(micros), "i": str(identity), "f": str(seal)} if not isinstance(micros, bool) and is_time(
+                micros
+            ):
+                return seal, Position(time_at(micros), UUID(hex=identity))
+    except (binascii.Error, ValueError, RecursionError):
         pass
     raise wrong
 

@@ -95,6 +95,24 @@ async def test_known_finds_events_by_request_and_ids_in_use(store: Repositories)
     assert not (await store.events.known([], [])).ids
 
 
+async def test_known_reads_no_more_events_than_there_is_room_for(store: Repositories) -> None:
+    large = [new_event("x" * 1000, request_id=f"r{n}") for n in range(4)]
+    await store.events.create(large, SPACE)
+    asked = ["r3", "r1", "r1", "r2", "new"]
+
+    known = await store.events.known(asked, [large[0].id], 2500)
+    assert set(known.by_request) == {"r3", "r2"}
+    assert known.unread == {"r1"}
+    assert {one.id for one in large} == known.ids | {large[0].id}
+
+    assert set((await store.events.known(["r0"], [], 10)).by_request) == {"r0"}  # one alone is always answered
+    assert (await store.events.known(["r0", "r0"], [], 10)).unread == {"r0"}
+
+    without = await store.events.known(asked, [], None)
+    assert {key: one.content for key, one in without.by_request.items()} == {"r1": {}, "r2": {}, "r3": {}}
+    assert without.unread == frozenset()
+
+
 async def test_pages_follow_each_other_newest_first_without_gap_or_repetition(store: Repositories) -> None:
     ids = sorted(uuid4() for _ in range(3))
     same_time = [new_event(id=one, timestamp=NOON) for one in ids]

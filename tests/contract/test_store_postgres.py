@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from servicekit.errors import DeadlineExceededError, ResourceExhaustedError, TrimemError
+from servicekit.errors import AbortedError, DeadlineExceededError, ResourceExhaustedError, TrimemError
 from store.database import Database, translated
 from store.errors import (
     DatabaseUnavailableError,
@@ -22,8 +22,10 @@ from store.errors import (
 )
 from store.events import EventFilter
 from store.repositories.postgres import events as event_sql
+from store.repositories.postgres import known_keys as known_sql
 from store.repositories.postgres import search as search_sql
 from store.repositories.postgres.partitions import PostgresPartitions
+from store.use_cases.list_events import ListEvents
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
 from tests.fixtures_store import (
@@ -78,7 +80,7 @@ async def test_lists_use_the_index_on_time(database: Database) -> None:
 
 
 async def test_keys_are_looked_up_by_index(database: Database) -> None:
-    plan = await explain(database, event_sql.KNOWN, ["r"], [uuid4()])
+    plan = await explain(database, known_sql.KNOWN, ["r"], [uuid4()], True)
 
     assert "event_keys_request_id_key" in plan
     assert "event_keys_pkey" in plan
@@ -92,7 +94,7 @@ async def test_a_thousand_keys_are_looked_up_one_by_one(database: Database) -> N
         )
         await connection.execute("ANALYZE event_keys")
 
-    plan = await explain(database, event_sql.KNOWN, [], ids)
+    plan = await explain(database, known_sql.KNOWN, [], ids, True)
 
     assert "Nested Loop" in plan
     assert "Hash" not in plan
@@ -247,6 +249,31 @@ async def test_old_rows_of_times_that_have_no_place_in_an_answer_are_read(
     [event] = await store.events.page(ALL, None, 10)
 
     assert event.timestamp.isoformat() == read
+
+
+async def test_pages_go_on_after_times_that_python_does_not_know(database: Database, store: Repositories) -> None:
+    await PostgresPartitions(database).ensure({datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)})
+    ids: list[UUID] = []
+    for at in ("infinity", "infinity", "12000-01-01", "9999-12-31", "4000-01-01 BC", "4001-01-01 BC", "-infinity"):
+        ids.append(await insert_old_row(database, "{}", "{}", str(text_vector("x").tolist())))
+        async with database.connection() as connection:
+            await connection.execute(f"UPDATE events SET timestamp = '{at}' WHERE id = $1", ids[-1])
+
+    found, token = [], ""
+    for _ in ids:
+        page = await ListEvents(store.events).run(ALL, 1, token)
+        found += [event.id for event in page.events]
+        token = page.next_page_token
+
+    assert found == [*sorted(ids[:2], reverse=True), *ids[2:]]
+    assert token == ""
+
+
+async def test_a_lock_that_takes_too_long_is_said() -> None:
+    with pytest.raises(AbortedError) as caught:
+        async with translated():
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+    assert caught.value.retry_after == 1
 
 
 async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:

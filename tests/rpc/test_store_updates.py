@@ -156,7 +156,7 @@ async def test_a_new_content_gives_a_failed_event_another_chance(store: StoreUnd
     assert (changed.embedding_state, changed.embedding_error, changed.embedding_attempts) == (EMBEDDED, "", 0)
 
 
-async def test_an_update_while_the_backfill_has_the_event_wins(store: StoreUnderTest) -> None:
+async def test_a_change_while_the_backfill_has_the_event_says_so_and_a_retry_wins(store: StoreUnderTest) -> None:
     store.embedder.go_down()
     event = await store.create(content={"text": "old"})
     store.embedder.come_back()
@@ -166,13 +166,17 @@ async def test_an_update_while_the_backfill_has_the_event_wins(store: StoreUnder
     async with asyncio.timeout(30):
         while not store.embedder.calls:
             await asyncio.sleep(0.01)
-        changing = asyncio.create_task(update(store, id=event.id, content={"text": "new"}))
-        while len(store.embedder.calls) < 2:
-            await asyncio.sleep(0.01)
+        refused = await asyncio.gather(
+            *(failure(update(store, id=event.id, metadata={"n": n})) for n in range(3)),
+            failure(delete(store, event.id)),
+        )
         store.embedder.gate.set()
         await settling
-        await changing
+    await update(store, id=event.id, content={"text": "new"})
 
+    assert {one.code() for one in refused} == {grpc.StatusCode.ABORTED}
+    assert {one.details() for one in refused} == {"the event is being embedded, or changed by others"}
+    assert all("google.rpc.RetryInfo" in str(one.trailing_metadata()) for one in refused)
     kept = (await store.stub.GetEvent(pb.GetEventRequest(id=event.id))).event
     assert MessageToDict(kept.content) == {"text": "new"}
     assert kept.embedding_state == EMBEDDED

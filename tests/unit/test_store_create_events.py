@@ -1,16 +1,17 @@
 """Storing events when others write the same keys at the same time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from servicekit.errors import TrimemError, UnavailableError
+from servicekit.errors import ResourceExhaustedError, TrimemError, UnavailableError
 from store.errors import EventAlreadyExistsError
 from store.events import EmbeddingSpace, Event, EventDraft, NewEvent
+from store.repositories.events import REPEATED_BYTES
 from store.repositories.memory import MemoryEvents, MemorySpaces
 from store.use_cases.create_events import CreateEvents, Stored
 from store.use_cases.embed_events import EmbedEvents
@@ -115,3 +116,15 @@ async def test_a_thousand_equal_requests_of_a_batch_write_once() -> None:
 async def test_keys_that_stay_taken_end_the_attempts() -> None:
     with pytest.raises(UnavailableError):
         await creating(Haunted()).one(draft(request_id="r"))
+
+
+async def test_repeated_events_that_fill_the_memory_are_refused_one_by_one() -> None:
+    events = MemoryEvents()
+    text = "x" * (REPEATED_BYTES // 2)
+    stored = [accept_draft(draft(request_id=f"r{n}"), datetime.now(UTC)) for n in range(3)]
+    await events.create([replace(one, content={"text": text}) for one in stored], None)
+
+    results = await creating(events).batch([draft(request_id=f"r{n}") for n in range(4)])
+
+    assert [type(one) for one in results] == [Stored, ResourceExhaustedError, ResourceExhaustedError, Stored]
+    assert [one.is_repeated for one in results if isinstance(one, Stored)] == [True, False]

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 
 from servicekit.errors import InvalidArgumentError, UnavailableError
 from store.events import EmbeddingSpace, Event, EventDraft, NewEvent
+from store.repositories.events import KnownKeys
 from store.repositories.memory import MemoryEvents, MemorySpaces
 from store.use_cases.create_events import MOST_EVENTS, CreateEvents
 from store.use_cases.embed_events import EmbedEvents
@@ -151,3 +153,24 @@ async def test_a_repeated_import_stores_nothing_and_asks_for_no_embedding() -> N
 
     assert (summary.settled, summary.stored, summary.repeated, summary.failed) == (1600, 100, 1500, 0)
     assert embedder.texts == 100
+
+
+@dataclass
+class Looked(MemoryEvents):
+    """Remembers how much of stored events was asked for."""
+
+    rooms: set[int | None] = field(default_factory=set)
+
+    async def known(self, request_ids: Sequence[str], ids: Sequence[UUID], room: int | None = 0) -> KnownKeys:
+        """See EventRepository."""
+        self.rooms.add(room)
+        return await MemoryEvents.known(self, request_ids, ids, room)
+
+
+async def test_an_import_does_not_read_the_contents_of_what_it_counts_as_repeated() -> None:
+    events = Looked()
+    for _ in range(2):
+        summary = await importing(events, Embedder()).run(aiter(Stream(3)))
+
+    assert summary.repeated == 3
+    assert events.rooms == {None}

@@ -1,7 +1,7 @@
 """Pages of events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -17,13 +17,13 @@ NOON = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Counting(MemoryEvents):
-    """Remembers the most events that were asked for at once."""
+    """Remembers how many events were asked for."""
 
-    most: int = 0
+    asked: list[int] = field(default_factory=list)
 
     async def page(self, matching: EventFilter, after: Position | None, limit: int) -> list[Event]:
         """See EventRepository."""
-        self.most = max(self.most, limit)
+        self.asked.append(limit)
         return await MemoryEvents.page(self, matching, after, limit)
 
 
@@ -64,7 +64,15 @@ async def test_a_large_page_is_read_in_parts() -> None:
     found = await pages(events, 1000)
 
     assert [len(page) for page in found] == [1000, 1]
-    assert events.most == 200
+    assert events.asked[:7] == [20, 200, 200, 200, 200, 181, 20]
+
+
+async def test_few_events_are_read_at_a_time_while_they_are_large() -> None:
+    events = await filled(["x" * (PAGE_BYTES // 50)] * 60)
+
+    await ListEvents(events).run(EventFilter(), 1000, "")
+
+    assert events.asked == [20, 30]
 
 
 async def test_a_page_of_large_events_ends_early_and_nothing_is_lost() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from servicekit.errors import InvalidArgumentError
 from store.events import EventFilter, Position
+from store.far_times import microseconds_of, time_at
 from store.use_cases import page_tokens
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -23,6 +24,21 @@ def test_a_token_holds_its_position(timestamp: datetime, identity: UUID) -> None
 
     assert page_tokens.decode(token, FILTER) == position
     assert token.replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize("microseconds", [2**63 - 1, -(2**63), -(10**17), 3 * 10**17])
+def test_a_token_holds_a_time_that_python_cannot(microseconds: int) -> None:
+    token = page_tokens.encode(Position(time_at(microseconds), UUID(int=1)), FILTER)
+
+    assert microseconds_of(page_tokens.decode(token, FILTER).timestamp) == microseconds
+
+
+@pytest.mark.parametrize("microseconds", [2**63, -(2**63) - 1, 2**63 - 2, -(2**63) + 1, 10**100])
+def test_a_time_that_postgresql_cannot_hold_is_refused(microseconds: int) -> None:
+    token = page_tokens.encode(Position(time_at(microseconds), UUID(int=1)), FILTER)
+
+    with pytest.raises(InvalidArgumentError):
+        page_tokens.decode(token, FILTER)
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.hex()) | st.from_regex(r"[A-Za-z0-9_=-]{0,80}"))

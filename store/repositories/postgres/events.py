@@ -1,6 +1,7 @@
 """Events in PostgreSQL."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -11,31 +12,22 @@ from servicekit.errors import AbortedError, TrimemError, UnavailableError
 from store.database import Connection, Database
 from store.errors import TimesRefusedError
 from store.events import EmbeddingSpace, Event, EventFilter, NewEvent, Position
-from store.repositories.events import EventChange, KnownKeys
+from store.repositories.events import REPEATED_BYTES, EventChange, KnownKeys
 from store.repositories.partitions import PartitionRepository
+from store.repositories.postgres.known_keys import known_keys
 from store.repositories.postgres.rows import EVENT_COLUMNS, conditions, event_of
 from store.repositories.postgres.spaces import hold_space
 
 #: Attempts at a transaction that others got in the way of.
 _ATTEMPTS = 4
 
+#: Milliseconds that a change waits for its event. A batch of the backfill holds its events up to a minute.
+_LOCK_TIMEOUT = 2000
+
+#: Seconds after which a change of an event that others held is worth another try.
+_RETRY_AFTER = 5
+
 T = TypeVar("T")
-
-# Most keys are new, and this names no partition of events: to plan for all of them costs more than to read it.
-ARE_KNOWN = """
-    SELECT EXISTS (SELECT FROM event_keys WHERE request_id = ANY($1::text[]) OR event_id = ANY($2::uuid[]))
-"""
-
-# A key without an event is that of a deleted one. LIMIT makes it look up each event by its key: for a thousand keys the
-# planner would rather read all events.
-KNOWN = f"""
-    SELECT k.event_id, k.request_id, e.*
-    FROM event_keys k
-    LEFT JOIN LATERAL (
-        SELECT {EVENT_COLUMNS} FROM events WHERE id = k.event_id AND timestamp = k.timestamp LIMIT 1
-    ) e ON true
-    WHERE k.request_id = ANY($1::text[]) OR k.event_id = ANY($2::uuid[])
-"""
 
 # Keys are written in one order by everybody, so that two batches with common keys wait for each other and not in a
 # circle. now() is the start of the transaction: the same for all events of a batch.
@@ -117,20 +109,14 @@ class PostgresEvents:
         self._database = database
         self._partitions = partitions
 
-    async def known(self, request_ids: Sequence[str], ids: Sequence[UUID]) -> KnownKeys:
+    async def known(
+        self, request_ids: Sequence[str], ids: Sequence[UUID], room: int | None = REPEATED_BYTES
+    ) -> KnownKeys:
         """See EventRepository."""
         if not request_ids and not ids:
             return KnownKeys({}, frozenset())
         async with self._database.connection() as connection:
-            keys = list(request_ids), list(ids)
-            rows = await connection.fetch(KNOWN, *keys) if await connection.fetchval(ARE_KNOWN, *keys) else []
-        there = [row for row in rows if row["id"] is not None]
-        gone = [row for row in rows if row["id"] is None]
-        return KnownKeys(
-            by_request={row["request_id"]: event_of(row) for row in there if row["request_id"] is not None},
-            ids=frozenset(row["event_id"] for row in there),
-            deleted=frozenset({row[key] for row in gone for key in ("event_id", "request_id")} - {None}),
-        )
+            return await known_keys(connection, request_ids, ids, room)
 
     async def create(self, events: Sequence[NewEvent], space: EmbeddingSpace | None) -> list[Event | None]:
         """See EventRepository."""
@@ -153,17 +139,19 @@ class PostgresEvents:
         """See EventRepository."""
 
         async def work(connection: Connection) -> Event | None:
-            return await _update(connection, event_id, change, space)
+            async with _without_long_waits(connection):
+                return await _update(connection, event_id, change, space)
 
-        return await self._transact(work, AbortedError("others keep changing the event"))
+        return await self._transact(work, AbortedError("others keep changing the event", retry_after=1))
 
     async def delete(self, event_id: UUID) -> bool:
         """See EventRepository."""
 
         async def work(connection: Connection) -> bool:
-            return await connection.fetchrow(DELETE, event_id) is not None
+            async with _without_long_waits(connection):
+                return await connection.fetchrow(DELETE, event_id) is not None
 
-        return await self._transact(work, AbortedError("others keep changing the event"))
+        return await self._transact(work, AbortedError("others keep changing the event", retry_after=1))
 
     async def get(self, event_id: UUID) -> Event | None:
         """See EventRepository."""
@@ -196,6 +184,16 @@ class PostgresEvents:
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 continue
         raise otherwise
+
+
+@asynccontextmanager
+async def _without_long_waits(connection: Connection) -> AsyncIterator[None]:
+    """Gives up on an event that others hold: a few calls that wait with a connection each would stop all others."""
+    await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT}")
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        raise AbortedError("the event is being embedded, or changed by others", retry_after=_RETRY_AFTER) from error
 
 
 async def _create(

@@ -113,7 +113,8 @@ class EventServiceServicer(object):
         An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
         is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
         EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
-        little more than it sends. Retry: as for CreateEvent, item by item.
+        little more than it sends. Retry: as for CreateEvent, item by item. Stored events that a retry finds again are
+        answered up to 16 MiB; those beyond fail with RESOURCE_EXHAUSTED: retry them with fewer requests at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +127,8 @@ class EventServiceServicer(object):
         others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
         were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
         from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
-        any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+        any earlier event: safe when each has a `request_id` or an `event.id`, as nothing is written twice. What was stored
+        before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
         The embedder is asked as for BatchCreateEvents.
         """
@@ -138,7 +140,8 @@ class EventServiceServicer(object):
         """UpdateEvent changes the content or the metadata of an event.
 
         A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
-        others keep changing the event meanwhile. Retry: safe, it writes the same again.
+        others keep changing the event meanwhile, or the store is embedding it, which may take a minute. Retry: safe, it
+        writes the same again; google.rpc.RetryInfo says when.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +149,7 @@ class EventServiceServicer(object):
 
     def DeleteEvent(self, request, context):
         """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+        ABORTED as for UpdateEvent.
 
         Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
         that fails with ALREADY_EXISTS.

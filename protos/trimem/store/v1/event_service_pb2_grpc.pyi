@@ -58,7 +58,8 @@ class EventServiceStub:
     An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
     is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
     EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
-    little more than it sends. Retry: as for CreateEvent, item by item.
+    little more than it sends. Retry: as for CreateEvent, item by item. Stored events that a retry finds again are
+    answered up to 16 MiB; those beyond fail with RESOURCE_EXHAUSTED: retry them with fewer requests at once.
     """
     ImportEvents: _grpc.StreamUnaryMultiCallable[_event_service_pb2.ImportEventsRequest, _event_service_pb2.ImportEventsResponse]
     """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
@@ -67,7 +68,8 @@ class EventServiceStub:
     others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
     were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
     from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
-    any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+    any earlier event: safe when each has a `request_id` or an `event.id`, as nothing is written twice. What was stored
+    before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
     The embedder is asked as for BatchCreateEvents.
     """
@@ -75,10 +77,12 @@ class EventServiceStub:
     """UpdateEvent changes the content or the metadata of an event.
 
     A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
-    others keep changing the event meanwhile. Retry: safe, it writes the same again.
+    others keep changing the event meanwhile, or the store is embedding it, which may take a minute. Retry: safe, it
+    writes the same again; google.rpc.RetryInfo says when.
     """
     DeleteEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]
     """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+    ABORTED as for UpdateEvent.
 
     Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
     that fails with ALREADY_EXISTS.
@@ -132,7 +136,8 @@ class EventServiceAsyncStub(EventServiceStub):
     An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
     is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
     EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
-    little more than it sends. Retry: as for CreateEvent, item by item.
+    little more than it sends. Retry: as for CreateEvent, item by item. Stored events that a retry finds again are
+    answered up to 16 MiB; those beyond fail with RESOURCE_EXHAUSTED: retry them with fewer requests at once.
     """
     ImportEvents: _aio.StreamUnaryMultiCallable[_event_service_pb2.ImportEventsRequest, _event_service_pb2.ImportEventsResponse]  # type: ignore[assignment]
     """ImportEvents stores a stream of events of any length, in batches, and answers when the stream has ended.
@@ -141,7 +146,8 @@ class EventServiceAsyncStub(EventServiceStub):
     others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
     were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
     from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
-    any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+    any earlier event: safe when each has a `request_id` or an `event.id`, as nothing is written twice. What was stored
+    before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
     The embedder is asked as for BatchCreateEvents.
     """
@@ -149,10 +155,12 @@ class EventServiceAsyncStub(EventServiceStub):
     """UpdateEvent changes the content or the metadata of an event.
 
     A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
-    others keep changing the event meanwhile. Retry: safe, it writes the same again.
+    others keep changing the event meanwhile, or the store is embedding it, which may take a minute. Retry: safe, it
+    writes the same again; google.rpc.RetryInfo says when.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteEventRequest, _event_service_pb2.DeleteEventResponse]  # type: ignore[assignment]
     """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+    ABORTED as for UpdateEvent.
 
     Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
     that fails with ALREADY_EXISTS.
@@ -215,7 +223,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         An event that cannot be stored does not stop the others. What concerns all of them fails the call, and nothing new
         is stored: EMBEDDING_SPACE_MISMATCH, EMBEDDING_SPACE_UNKNOWN, an unreachable database, and with
         EMBEDDING_FAIL_STRATEGY=hard an unreachable embedder. The answer carries the events back: let the client receive a
-        little more than it sends. Retry: as for CreateEvent, item by item.
+        little more than it sends. Retry: as for CreateEvent, item by item. Stored events that a retry finds again are
+        answered up to 16 MiB; those beyond fail with RESOURCE_EXHAUSTED: retry them with fewer requests at once.
         """
 
     @_abc_1.abstractmethod
@@ -230,7 +239,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         others; the answer counts what became of all of them and names the first 100 that were not stored. Batches that
         were stored stay when the call fails or is cancelled: its google.rpc.ErrorInfo says in `metadata` how many events
         from the start of the stream are settled (`settled_count`), so that the client can go on from there. Retry from
-        any earlier event: safe when each has a `request_id` or an `event.id`; what was stored before counts as repeated.
+        any earlier event: safe when each has a `request_id` or an `event.id`, as nothing is written twice. What was stored
+        before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
         The embedder is asked as for BatchCreateEvents.
         """
@@ -244,7 +254,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdateEvent changes the content or the metadata of an event.
 
         A new content is embedded as on creation. Fails with NOT_FOUND when there is no such event, and with ABORTED when
-        others keep changing the event meanwhile. Retry: safe, it writes the same again.
+        others keep changing the event meanwhile, or the store is embedding it, which may take a minute. Retry: safe, it
+        writes the same again; google.rpc.RetryInfo says when.
         """
 
     @_abc_1.abstractmethod
@@ -254,6 +265,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.DeleteEventResponse, _abc.Awaitable[_event_service_pb2.DeleteEventResponse]]:
         """DeleteEvent removes an event for good. NOT_FOUND when there is no such event, also when it was deleted before.
+        ABORTED as for UpdateEvent.
 
         Its id and its `request_id` stay taken for 30 days, so that a late retry of its creation does not bring it back:
         that fails with ALREADY_EXISTS.
