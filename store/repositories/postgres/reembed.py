@@ -30,11 +30,11 @@ _LOCK_TRIES = 10
 
 _SPACES = {OtherColumn.NEXT: NEXT_COLUMN, OtherColumn.OLD: OLD_COLUMN}
 
+# In one statement: a swap between two would show the job with the spaces of after it.
 JOB = """
-    SELECT phase, position_timestamp::text AS timestamp, position_id AS id, recall FROM reembed_job
+    SELECT job.phase, job.position_timestamp::text AS timestamp, job.position_id AS id, job.recall, s.*
+    FROM reembed_job AS job CROSS JOIN embedding_spaces AS s
 """
-
-SPACES = "SELECT * FROM embedding_spaces"
 
 SET_PHASE = "UPDATE reembed_job SET phase = $1, recall = coalesce($2, recall), update_time = now()"
 
@@ -236,11 +236,11 @@ class PostgresReembed:
 
 async def read_job(database: Database) -> ReembedJob | None:
     """The change of model that is under way, whoever is at it."""
-    async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        row = await connection.fetchrow(JOB)
-        spaces = {one["column_name"]: space_of(one) for one in await connection.fetch(SPACES)}
-    if row is None:
+    async with database.connection() as connection:
+        rows = await connection.fetch(JOB)
+    if not rows:
         return None
+    row, spaces = rows[0], {one["column_name"]: space_of(one) for one in rows}
     phase = ReembedPhase(row["phase"])
     other = OLD_COLUMN if phase is ReembedPhase.SWAPPED else NEXT_COLUMN
     space, other_space = spaces.get(EVENTS_COLUMN), spaces.get(other)
