@@ -12,17 +12,12 @@ should have nothing else to do. The exit status is 0 whatever the numbers are.
 
 import argparse
 import asyncio
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from benchmarks.support import claims, models
 from benchmarks.support.bystanders import Bystanders
@@ -31,7 +26,14 @@ from benchmarks.support.measurements import Claim
 from benchmarks.support.memory import Memory, watched
 from benchmarks.support.models import BenchmarkModel
 from benchmarks.support.scenarios import HYBRID, TEXT, Parties, Plan
-from benchmarks.support.table import print_machine, print_part, write_json
+from benchmarks.support.table import (
+    console_beside,
+    machine,
+    print_legend,
+    print_machine,
+    print_part,
+    write_json,
+)
 from benchmarks.support.texts import Texts
 
 #: Cores that others may use without spoiling the numbers.
@@ -64,9 +66,6 @@ class Part:
             "EMBEDDING_DIMENSION": str(self.text.dimension),
             "CODE_EMBEDDING_MODEL": self.code.reference,
             "CODE_EMBEDDING_DIMENSION": str(self.code.dimension),
-            "EMBEDDER_PORT": "0",
-            "EMBEDDER_METRICS_PORT": "0",
-            "DRAIN_DELAY_SECONDS": "0",
             **dict(self.variables),
         }
 
@@ -156,10 +155,10 @@ def _findings(part: Part, described: dict[str, str], parties: Parties, memory: d
 
 async def run(names: Sequence[str], *, quick: bool, json_target: str | None) -> int:
     """Measure all parts and print."""
-    # Tables go aside when JSON goes to standard output.
-    console = Console(stderr=json_target == "-", width=None if sys.stdout.isatty() else 140, highlight=False)
-    report: dict[str, Any] = {"machine": _machine(), "parts": []}
+    console = console_beside(json_target)
+    report: dict[str, Any] = {"machine": machine(), "parts": []}
     print_machine(report["machine"], console)
+    print_legend(console)
     for name in names:
         part = await asyncio.to_thread(part_of, name, quick=quick)
         report["parts"].append(await measure(part) if part else _unavailable(name))
@@ -179,18 +178,6 @@ def _unavailable(name: str) -> dict[str, Any]:
         "memory": {},
         "claims": [],
         "notes": [f"{name}: {note}"],
-    }
-
-
-def _machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {
-        "processor": model or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
     }
 
 

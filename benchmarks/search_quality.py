@@ -35,7 +35,7 @@ from benchmarks.support import conversations, docstrings
 from benchmarks.support.children import PATIENCE_SECONDS, run_until_interrupted, server
 from benchmarks.support.measurements import Claim
 from benchmarks.support.models import minilm
-from benchmarks.support.table import write_json
+from benchmarks.support.table import console_beside, print_claims, write_json
 from deploy.local.postgres import LocalPostgres, running_postgres
 from store import migrate
 from trimem.store.v1 import event_service_pb2 as pb
@@ -94,9 +94,6 @@ async def measure(collection: Collection, embedder: str, local: LocalPostgres) -
         "DATABASE_URL": url,
         "EMBEDDER_TARGET": embedder,
         "EMBEDDING_DIMENSION": str(minilm().dimension),
-        "STORE_PORT": "0",
-        "STORE_METRICS_PORT": "0",
-        "DRAIN_DELAY_SECONDS": "0",
     }
     async with (
         server("store", **environment) as store,
@@ -180,16 +177,13 @@ def claims(rows: Sequence[dict[str, Any]]) -> list[Claim]:
 
 async def run(json_target: str | None) -> int:
     """Measure and print."""
-    console = Console(stderr=json_target == "-", width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = console_beside(json_target)
     rows: list[dict[str, Any]] = []
     model = {
         "EMBEDDING_MODEL": minilm().reference,
         "EMBEDDING_DIMENSION": str(minilm().dimension),
         "CODE_EMBEDDING_MODEL": minilm().reference,
         "CODE_EMBEDDING_DIMENSION": str(minilm().dimension),
-        "EMBEDDER_PORT": "0",
-        "EMBEDDER_METRICS_PORT": "0",
-        "DRAIN_DELAY_SECONDS": "0",
     }
     with tempfile.TemporaryDirectory(prefix="trimem-postgres-") as folder:
         async with (
@@ -200,8 +194,7 @@ async def run(json_target: str | None) -> int:
                 rows += await measure(collection, embedder.address, local)
     print_rows(rows, console)
     kept = [claim.as_dict() for claim in claims(rows)]
-    for claim in kept:
-        console.print(f"{claim['verdict']} {claim['text']}: {claim['value']:.3f} (>= {claim['bound']:g})")
+    print_claims(kept, console, decimals=3)
     if json_target:
         write_json({"model": minilm().reference, "rows": rows, "claims": kept}, json_target)
     return 0

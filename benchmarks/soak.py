@@ -92,9 +92,6 @@ async def embedder(arguments: argparse.Namespace) -> AsyncIterator[tuple[ServerP
         "CODE_EMBEDDING_MODEL": arguments.code_model or arguments.model,
         "EMBEDDING_DIMENSION": str(arguments.dimension),
         "CODE_EMBEDDING_DIMENSION": str(arguments.dimension),
-        "EMBEDDER_PORT": "0",
-        "EMBEDDER_METRICS_PORT": "0",
-        "DRAIN_DELAY_SECONDS": "0",
         **dict(pair.split("=", 1) for pair in arguments.set),
     }
     async with (

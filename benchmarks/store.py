@@ -13,8 +13,6 @@ whatever the numbers are. Takes about a quarter of an hour; `--events 20000` a f
 """
 
 import argparse
-import gc
-import os
 import statistics
 import sys
 import time
@@ -32,7 +30,7 @@ from benchmarks.support.children import run_until_interrupted
 from benchmarks.support.measurements import Claim, percentile
 from benchmarks.support.store_party import StoreParty, database_of, store_of
 from benchmarks.support.store_rows import COLUMNS, Matrix, Rows, identity, number_of
-from benchmarks.support.table import write_json
+from benchmarks.support.table import console_beside, machine, print_claims, print_machine, write_json
 from deploy.local.postgres import LocalPostgres, running_postgres
 from store.database import Connection, Database
 from trimem.store.v1 import event_service_pb2 as pb
@@ -193,23 +191,22 @@ def claims_of(findings: dict[str, Any]) -> list[Claim]:
 
 async def run(dimensions: Sequence[int], events: int, json_target: str | None) -> int:
     """Measure and print."""
-    console = Console(stderr=json_target == "-", width=None if sys.stdout.isatty() else 140, highlight=False)
-    report: dict[str, Any] = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "parts": []}
-    console.print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f} before the start")
+    console = console_beside(json_target)
+    report: dict[str, Any] = {"machine": machine(), "parts": []}
+    print_machine(report["machine"], console)
     with TemporaryDirectory(prefix="trimem-benchmark-") as folder:
         async with running_postgres(Path(folder), forward=lambda _name, _line: None) as local:
             for dimension in dimensions:
                 findings = await measure(local, dimension, events, console)
-                claims = claims_of(findings)
-                report["parts"].append({**findings, "claims": [claim.as_dict() for claim in claims]})
-                _print(findings, claims, console)
-                gc.collect()
+                report["parts"].append({**findings, "claims": [claim.as_dict() for claim in claims_of(findings)]})
+                print_findings(report["parts"][-1], console)
     if json_target:
         write_json(report, json_target)
     return 0
 
 
-def _print(findings: dict[str, Any], claims: Sequence[Claim], console: Console) -> None:
+def print_findings(findings: dict[str, Any], console: Console) -> None:
+    """Tables for people."""
     console.print(f"\n{findings['dimension']} numbers")
     for one in findings["ingests"]:
         console.print(
@@ -224,10 +221,7 @@ def _print(findings: dict[str, Any], claims: Sequence[Claim], console: Console) 
                 *(f"{one[f'{who}_{what}']:.2f}" for what in ("p50_ms", "p95_ms")), f"{one[f'{who}_recall']:.3f}",
             )  # fmt: skip
     console.print(table)
-    for claim in claims:
-        sign = ">=" if claim.at_least else "<="
-        verdict = "PASS" if claim.kept else "MISS"
-        console.print(f"{verdict} {claim.text}: {claim.value:.2f} {claim.unit} ({sign} {claim.bound:g})")
+    print_claims(findings["claims"], console)
 
 
 def main() -> int:

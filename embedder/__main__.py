@@ -70,7 +70,7 @@ async def run_export(options: argparse.Namespace, settings: EmbedderSettings) ->
         int8=options.int8,
         catalogue=load_catalogue(settings.embedding_catalogue_file),
     )
-    print(options.out)  # noqa: T201
+    print(options.out)  # noqa: T201 - what the command answers
 
 
 def start(argv: Sequence[str]) -> int:
@@ -79,7 +79,7 @@ def start(argv: Sequence[str]) -> int:
         options = _export_parser().parse_args(argv[1:])
         return main("embedder", EmbedderSettings, partial(run_export, options), [])
     if {"-h", "--help"} & set(argv):
-        print("commands: export; `python -m embedder export --help` describes it\n")  # noqa: T201
+        print("commands: export; `python -m embedder export --help` describes it\n")  # noqa: T201 - part of --help
     return main("embedder", EmbedderSettings, run, argv)
 
 

@@ -56,7 +56,7 @@ def settings_problems(error: ValidationError | SettingsError) -> list[str]:
 def fail(service: str, code: int, *problems: str) -> int:
     """Say what is wrong on standard error, a line each, and return the exit code."""
     for problem in problems:
-        print(f"{service}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201
+        print(f"{service}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201 - for people, before there is a log
     return code
 
 

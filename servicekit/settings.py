@@ -28,7 +28,7 @@ class LogFormat(StrEnum):
 class FileSettingsSource(PydanticBaseSettingsSource):
     """Reads NAME from the file that NAME_FILE names: how orchestrators hand over secrets."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the signature is pydantic's
         variable = f"{field_name.upper()}_FILE"
         path = os.environ.get(variable)
         try:

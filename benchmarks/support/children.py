@@ -17,6 +17,15 @@ PATIENCE_SECONDS = 300
 #: A line may carry thousands of texts.
 _LINE_LIMIT = 256 * 1024 * 1024
 
+#: Any free port for everything, and no pause before the end.
+_ANY_PORT = {
+    "EMBEDDER_PORT": "0",
+    "EMBEDDER_METRICS_PORT": "0",
+    "STORE_PORT": "0",
+    "STORE_METRICS_PORT": "0",
+    "DRAIN_DELAY_SECONDS": "0",
+}
+
 
 class ChildEndedError(RuntimeError):
     """A process ended, or failed, while it was needed."""
@@ -91,11 +100,12 @@ class ServerProcess:
 
 @asynccontextmanager
 async def server(module: str, **variables: str) -> AsyncIterator[ServerProcess]:
-    """Run a server that logs JSON lines to standard error, one of which is `{"event": "listening", "address": ...}`.
+    """Run a server, on free ports unless told otherwise.
 
-    Raises ChildEndedError, with the log, when it ends before that.
+    It logs JSON lines to standard error, one of which is `{"event": "listening", "address": ...}`. Raises
+    ChildEndedError, with the log, when it ends before that.
     """
-    async with _process(module, variables, stdout=DEVNULL, stderr=PIPE) as process:
+    async with _process(module, {**_ANY_PORT, **variables}, stdout=DEVNULL, stderr=PIPE) as process:
         log: deque[str] = deque(maxlen=30)
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         reading = asyncio.create_task(_follow(process, log, address))

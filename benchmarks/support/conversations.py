@@ -2,7 +2,7 @@
 
 Twelve people talk. Each says one thing about each of thirty matters, every time with a detail of their own, and makes
 small talk in between. Two kinds of questions are asked: about a person and a matter, in other words than were said; and
-about a detail, by its name. Nobody tuned it to any ranking; the questions were written with the sentences.
+about a detail, by its name.
 """
 
 from dataclasses import dataclass
@@ -282,7 +282,7 @@ def questions() -> list[Asked]:
         for number, matter in enumerate(MATTERS)
         for detail in matter.details.split(", ")
     ]
-    return about_people + [one for one in about_details if one.answers]
+    return about_people + about_details
 
 
 def _detail(matter: Matter, number: int, person: int) -> str:

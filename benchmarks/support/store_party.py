@@ -57,9 +57,6 @@ async def store_of(local: LocalPostgres, name: str, rows: Rows) -> AsyncIterator
                 EMBEDDING_MODE="mock",
                 EMBEDDING_DIMENSION=dimension,
                 CODE_EMBEDDING_DIMENSION=dimension,
-                EMBEDDER_PORT="0",
-                EMBEDDER_METRICS_PORT="0",
-                DRAIN_DELAY_SECONDS="0",
             )
         )
         store = await stack.enter_async_context(
@@ -68,9 +65,6 @@ async def store_of(local: LocalPostgres, name: str, rows: Rows) -> AsyncIterator
                 DATABASE_URL=local.url(name),
                 EMBEDDER_TARGET=embedder.address,
                 EMBEDDING_DIMENSION=dimension,
-                STORE_PORT="0",
-                STORE_METRICS_PORT="0",
-                DRAIN_DELAY_SECONDS="0",
             )
         )
         beside = await stack.enter_async_context(grpc.aio.insecure_channel(embedder.address))

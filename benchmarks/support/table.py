@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,35 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_machine(machine: dict[str, Any], console: Console) -> None:
-    """What the numbers were taken on, and how to read the tables."""
+def console_beside(json_target: str | None) -> Console:
+    """Where tables go: aside when JSON goes to standard output."""
+    return Console(stderr=json_target == "-", width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers are taken on, before it has something to do."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "processor": model or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "python": platform.python_version(),
+    }
+
+
+def print_machine(described: dict[str, Any], console: Console) -> None:
+    """What `machine` said."""
     console.print(
-        f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}\n"
+        f"{described['processor']}, {described['cores']} cores, load average {described['load_average']:.2f} before, "
+        f"Python {described['python']}"
+    )
+
+
+def print_legend(console: Console) -> None:
+    """How to read the tables of `print_part`."""
+    console.print(
         "client: cores that the load generator took, on the same machine, from the servers that it measured.\n"
         "others: cores that processes without a part in this kept busy in the worst round. Above 0.1, measure again.\n"
         "ceiling: the embedder's engine on a list of texts, tokenizing included, best of several batch sizes.\n"
@@ -56,14 +84,19 @@ def print_part(part: dict[str, Any], console: Console) -> None:
         )
     for note in part["notes"]:
         console.print(note)
-    for claim in part["claims"]:
+    print_claims(part["claims"], console)
+    console.print()
+
+
+def print_claims(claims: Sequence[dict[str, Any]], console: Console, *, decimals: int = 2) -> None:
+    """Which promises are kept."""
+    for claim in claims:
         sign = ">=" if claim["at_least"] else "<="
         colour = "green" if claim["verdict"] == "PASS" else "red"
         console.print(
             f"[{colour}]{claim['verdict']}[/] {claim['text']}: "
-            f"{claim['value']:.2f} {claim['unit']} ({sign} {claim['bound']:g} {claim['unit']})"
+            f"{claim['value']:.{decimals}f} {claim['unit']} ({sign} {claim['bound']:g} {claim['unit']})"
         )
-    console.print()
 
 
 def _number(value: float | None) -> str:

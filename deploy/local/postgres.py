@@ -164,7 +164,7 @@ def _ensure_user(name: str) -> None:
     if any(user.pw_name == name for user in pwd.getpwall()):
         return
     try:
-        subprocess.run(["useradd", "--system", "--no-create-home", name], check=True, capture_output=True)  # noqa: S607
+        subprocess.run(["useradd", "--system", "--no-create-home", name], check=True, capture_output=True)  # noqa: S607 - in PATH
     except (OSError, subprocess.CalledProcessError):
         raise LocalPostgresError(
             f"PostgreSQL does not run as root, and the user {name} cannot be made here: make it, or run as another user"

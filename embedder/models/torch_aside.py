@@ -45,7 +45,7 @@ def read_aside(source: TorchSource) -> TorchModel | None:
                 "model cannot be traced: runs slower, in more memory", model=source.name, cause=written["untraceable"]
             )
             return None
-        script: Any = torch.jit.load(Path(folder) / "model.pt")  # type: ignore[no-untyped-call]
+        script: Any = torch.jit.load(Path(folder) / "model.pt")  # type: ignore[no-untyped-call]  # so is torch
     with torch.inference_mode():
         pack(script)
     tokenizer = PrivateTokenizer.from_dict(written["tokenizer"], name=source.name)

@@ -26,7 +26,7 @@ class PackableLinear(nn.Module):
 
 
 # Not traced but compiled: a trace would write down the number of rows instead of looking at it.
-@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]  # so is torch
 def _multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Multiply and add, with up to a sixteenth more rows of zeros: a multiple of 4.
 

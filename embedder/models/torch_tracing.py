@@ -46,7 +46,7 @@ def traced(model: WholeModel, examples: Sequence[tuple[Tensor, ...]]) -> torch.j
     # Warnings of what a trace loses, which is looked for below, and of the libraries' own ways.
     with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
         try:
-            trace: Any = torch.jit.trace(model, examples[0], check_trace=False)  # type: ignore[no-untyped-call]
+            trace: Any = torch.jit.trace(model, examples[0], check_trace=False)  # type: ignore[no-untyped-call]  # so is torch
             # Twice, because a traced model is optimised in its second run.
             worst = max(_difference(trace, model, example) for example in examples for _ in range(2))
         except Exception as error:  # whatever a model does that cannot be traced

@@ -1,6 +1,7 @@
 """What the embedder says about its health."""
 
 import asyncio
+import queue
 
 import pytest
 
@@ -38,6 +39,17 @@ async def tended(models: Models, reports: Reports) -> "asyncio.Task[None]":
     task = asyncio.create_task(tend(models, reports, idle_unload_seconds=0, interval=0.01))
     await asyncio.sleep(0)
     return task
+
+
+async def test_memory_is_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    trims: queue.SimpleQueue[None] = queue.SimpleQueue()
+    monkeypatch.setattr("embedder.tending.trim_heap", lambda: trims.put(None))
+    models = models_of(model_of(lambda: loaded(ScriptedEngine())), model_of(lambda: loaded(ScriptedEngine())))
+    task = await tended(models, Reports())
+    for _ in range(3):
+        await asyncio.to_thread(trims.get, timeout=PATIENCE)
+    task.cancel()
+    models.close()
 
 
 async def test_one_broken_domain_leaves_the_other_and_the_process_healthy() -> None:
