@@ -97,7 +97,7 @@ def run(argv: Sequence[str]) -> int:
         command, options = said
         return main("store", StoreSettings, partial(_COMMANDS[command], options), [])
     if {"-h", "--help"} & set(argv):
-        print(f"{command_line.describe()}\n")  # noqa: T201
+        print(f"{command_line.describe()}\n")  # noqa: T201 - the answer
     return main("store", StoreSettings, serve, argv)
 
 

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 
 from rich.console import Console
 
-from store import migrate, schema
-from store.database import Database
+from store import migrate
 from store.repositories.postgres.outbox import PostgresOutbox
 from store.repositories.postgres.spaces import PostgresSpaces
 from store.repositories.postgres.status import PostgresStatus
@@ -18,7 +17,7 @@ from store.settings import StoreSettings
 from store.status_report import print_status, status_document
 from store.use_cases.administer import Administer
 from store.use_cases.adopt_space import AdoptSpace
-from store.wiring import new_database, open_database, open_embedding
+from store.wiring import new_database, open_database, open_embedding, operators_database
 
 
 async def run_migrate(options: argparse.Namespace, settings: StoreSettings) -> None:
@@ -52,14 +51,14 @@ async def run_adopt_space(options: argparse.Namespace, settings: StoreSettings) 
     finally:
         await database.close()
     if not adoption.is_new:
-        print(f"recorded already: {adoption.space.describe()}")  # noqa: T201
+        print(f"recorded already: {adoption.space.describe()}")  # noqa: T201 - the answer
         return
     compared = (
         f"{adoption.compared} vectors compared, median cosine {adoption.median:.4f}"
         if adoption.compared
         else "no vectors compared"
     )
-    print(f"recorded: {adoption.space.describe()}; {compared}")  # noqa: T201
+    print(f"recorded: {adoption.space.describe()}; {compared}")  # noqa: T201 - the answer
 
 
 async def run_status(options: argparse.Namespace, settings: StoreSettings) -> None:
@@ -69,7 +68,7 @@ async def run_status(options: argparse.Namespace, settings: StoreSettings) -> No
     if options.json:
         document = status_document(status)
         del document["pool"]  # ours, which is of no interest
-        print(json.dumps(document, indent=2))  # noqa: T201
+        print(json.dumps(document, indent=2))  # noqa: T201 - the answer
     else:
         print_status(status, Console())
 
@@ -86,17 +85,10 @@ async def run_backfill(options: argparse.Namespace, settings: StoreSettings) -> 
                 said = "resumed"
             case _:
                 said = f"PENDING again: {await administer.retry(options.ids)}"
-    print(said)  # noqa: T201
+    print(said)  # noqa: T201 - the answer
 
 
 @contextlib.asynccontextmanager
 async def _administration(settings: StoreSettings) -> AsyncIterator[Administer]:
-    """For operators: one connection, no waiting for a database that is down, vectors of any length."""
-    database = Database(settings.database_url.get_secret_value(), min_size=1, max_size=1)
-    facts = await database.facts()
-    schema.require_schema(facts, head=migrate.head(), dimension=facts.dimension or settings.embedding_dimension)
-    await database.open()
-    try:
+    async with operators_database(settings, most_connections=1) as database:
         yield Administer(PostgresStatus(database), PostgresOutbox(database))
-    finally:
-        await database.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from servicekit import context
 from servicekit.errors import AbortedError, DeadlineExceededError, ResourceExhaustedError, TrimemError
+from servicekit.jitter import jittered
 from store.errors import DatabaseUnavailableError, SchemaError, SpaceChangedError
 from store.far_times import microseconds_of, time_at
 from store.repositories.status import PoolUse
@@ -82,7 +82,7 @@ class Database:
                         f"the database of DATABASE_URL cannot be reached ({type(error).__name__}: {error})"
                     ) from error
                 self._log.info("waiting for the database", error=type(error).__name__)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(jittered(pause))
             pause = min(pause * 2, 2)
 
     async def open(self) -> None:

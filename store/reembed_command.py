@@ -3,13 +3,11 @@
 import argparse
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from store import migrate, schema
 from store.database import Database
 from store.events import EmbeddingSpace, ReembedPhase
 from store.repositories.postgres.reembed import PostgresReembed, read_counts, read_job
@@ -18,7 +16,7 @@ from store.repositories.reembed import ReembedJob, ReembedRepository
 from store.settings import StoreSettings
 from store.use_cases.reembed import Reembed, ReembedOptions
 from store.use_cases.reembed_undo import abandon, drop_old, roll_back
-from store.wiring import open_embedder
+from store.wiring import open_embedder, operators_database
 
 _DOING = {
     ReembedPhase.FILLING: "embedding",
@@ -42,7 +40,8 @@ _AFTER_ROLLBACK = (
 async def run_reembed(options: argparse.Namespace, settings: StoreSettings) -> None:
     """Change the model, or say how far that is, or undo it, or tidy up."""
     console = Console(quiet=options.json)
-    async with _database(settings) as database:
+    # One of them keeps others away and builds indexes; the others are for the work beside it.
+    async with operators_database(settings, most_connections=4) as database:
         if options.status:
             document = await _status(database)
         elif options.dry_run:
@@ -51,7 +50,7 @@ async def run_reembed(options: argparse.Namespace, settings: StoreSettings) -> N
             async with PostgresReembed.alone(database) as reembed:
                 document = await _change(reembed, database, console, options, settings)
     if options.json:
-        print(json.dumps(document, indent=2))  # noqa: T201
+        print(json.dumps(document, indent=2))  # noqa: T201 - the answer
     else:
         for name, value in document.items():
             console.print(f"[bold]{name.replace('_', ' ')}[/]: {_in_words(value)}", highlight=False)
@@ -165,16 +164,3 @@ def _in_words(value: object) -> str:
         case float():
             return f"{value:.3f}"
     return str(value)
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: StoreSettings) -> AsyncIterator[Database]:
-    """A few connections of our own: one that keeps others away and builds indexes, and those for the work beside it."""
-    database = Database(settings.database_url.get_secret_value(), min_size=1, max_size=4)
-    facts = await database.facts()
-    schema.require_schema(facts, head=migrate.head(), dimension=facts.dimension or settings.embedding_dimension)
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()

@@ -112,6 +112,19 @@ async def open_database(database: Database, settings: StoreSettings) -> None:
 
 
 @contextlib.asynccontextmanager
+async def operators_database(settings: StoreSettings, *, most_connections: int) -> AsyncIterator[Database]:
+    """The database for a command of operators: no waiting for one that is down, vectors of any length."""
+    database = Database(settings.database_url.get_secret_value(), min_size=1, max_size=most_connections)
+    facts = await database.facts()
+    schema.require_schema(facts, head=migrate.head(), dimension=facts.dimension or settings.embedding_dimension)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
 async def open_embedder(settings: StoreSettings, target: str) -> AsyncIterator[GrpcEmbedder]:
     """An embedder. Connects on the first call."""
     async with open_channel(target, [_EMBEDDING_SERVICE], max_message_bytes=settings.grpc_max_message_bytes) as channel:

@@ -1,6 +1,8 @@
 """What the tests of a change of model share."""
 
 import asyncio
+import json
+import random
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
+import numpy as np
 
 from store import migrate
 from store.database import Database
@@ -18,13 +20,31 @@ from store.repositories.postgres.reembed import PostgresReembed
 from store.repositories.postgres.spaces import PostgresSpaces
 from store.use_cases.embedder import EmbeddedTexts, InputKind
 from store.use_cases.reembed import Reembed, ReembedOptions
+from store.use_cases.reembed_undo import roll_back
+from store.wiring import open_embedder
 from tests.conftest import NewDatabase
-from tests.fixtures_store import DIMENSION, SPACE, execute, open_database, plan, space_vector
+from tests.fixtures_store import (
+    DIMENSION,
+    SPACE,
+    StartStore,
+    StoreUnderTest,
+    create_request,
+    execute,
+    fake_embedder,
+    open_database,
+    plan,
+    space_vector,
+    store_settings,
+)
+from tests.fixtures_store_process import run
+from trimem.store.v1 import event_service_pb2 as pb
 
 #: Longer vectors, so that a mixture cannot even be stored.
 LONG = EmbeddingSpace("test/long-model", "", 2 * DIMENSION, "a" * 64)
 
 EVENTS = 30
+
+WORDS = ["apple", "boiler", "cloud", "dune", "ember", "fjord", "grove", "harbour"]
 
 #: How `events` is kept: before and since revision 0004.
 KINDS = ["one table", "partitions"]
@@ -108,7 +128,7 @@ class Ground:
         rows = await self.sql(
             f"SELECT content->>'text' AS text, {column}::text AS vector FROM events WHERE embedding_state = 'EMBEDDED'"
         )
-        return sum(row["vector"] is None or not _equal(row["vector"], space, row["text"]) for row in rows)
+        return sum(row["vector"] is None or not _alike(row["vector"], space, row["text"]) for row in rows)
 
     async def states(self) -> dict[str, int]:
         """Events of each state."""
@@ -122,12 +142,6 @@ class Ground:
             "WHERE i.indrelid = 'events'::regclass AND c.relname LIKE '%embedding%'"
         )
         return {row[0]: row[1] for row in rows}
-
-
-def _equal(kept: str, space: EmbeddingSpace, text: str) -> bool:
-    values = [float(value) for value in kept.strip("[]").split(",")]
-    expected = space_vector(space, text).tolist()
-    return len(values) == len(expected) and values == pytest.approx(expected, abs=1e-6)
 
 
 @asynccontextmanager
@@ -149,3 +163,64 @@ async def prepared(kind: str, new_database: NewDatabase) -> AsyncIterator[Ground
         for number in range(EVENTS):
             await made.insert(f"event number {number}", timestamp=months[number % 2])
         yield made
+
+
+@dataclass
+class Changing:
+    """A store, and a second embedder with the model that it is to change to."""
+
+    store: StoreUnderTest
+    next_target: str
+    first_target: str
+
+    async def reembed(self, *, swap: bool = True) -> ReembedPhase:
+        """Change to the model of the second embedder."""
+        async with (
+            open_database(self.store.database_url) as database,
+            open_embedder(store_settings(), self.next_target) as embedder,
+            PostgresReembed.alone(database) as repository,
+        ):
+            options = ReembedOptions(batch=100, swap=swap)
+            return (await Reembed(repository, PostgresSpaces(database), embedder, Silent(), options).run()).phase
+
+    async def roll_back(self) -> None:
+        """Take the vectors of the first embedder back."""
+        async with open_database(self.store.database_url) as database, PostgresReembed.alone(database) as repository:
+            await roll_back(repository, None, 16)
+
+    async def command(self, *arguments: str) -> tuple[int, str, str]:
+        """`python -m store reembed …`."""
+        return await run("reembed", *arguments, DATABASE_URL=self.store.database_url)
+
+    async def wrong_vectors(self, space: EmbeddingSpace) -> list[str]:
+        """Texts of embedded events whose vector is not that of the space."""
+        rows = await self.store.rows(
+            "SELECT content->>'text' AS text, embedding::text AS vector FROM events WHERE embedding_state = 'EMBEDDED'"
+        )
+        return [row["text"] for row in rows if not _alike(row["vector"], space, row["text"])]
+
+
+def _alike(kept: str, space: EmbeddingSpace, text: str) -> bool:
+    values, expected = np.array(json.loads(kept)), space_vector(space, text)
+    return len(values) == len(expected) and bool(np.allclose(values, expected, rtol=1e-6, atol=1e-6))
+
+
+@asynccontextmanager
+async def changing(start_store: StartStore, space: EmbeddingSpace = LONG) -> AsyncIterator[Changing]:
+    """A store with some events, and an embedder with another model."""
+    async with fake_embedder() as (first, first_target), fake_embedder() as (second, next_target):
+        second.space = space
+        store = await start_store(
+            embedder_target=first_target, embedder_next_target=next_target, backfill_interval_seconds=0.02
+        )
+        store.embedder = first
+        await store_texts(store, [f"{random.choice(WORDS)} {random.choice(WORDS)} {n}" for n in range(80)])
+        yield Changing(store, next_target, first_target)
+
+
+async def store_texts(store: StoreUnderTest, texts: list[str]) -> list[str]:
+    """Store events; returns their ids."""
+    requests = [create_request(content={"text": text}) for text in texts]
+    response = await store.stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=requests))
+    assert not any(result.HasField("error") for result in response.results)
+    return [result.event.id for result in response.results]

@@ -17,6 +17,11 @@ class OtherColumn(StrEnum):
     #: Of the model that was before.
     OLD = "embedding_old"
 
+    @classmethod
+    def of(cls, phase: ReembedPhase) -> "OtherColumn":
+        """The one that there is in this phase."""
+        return cls.OLD if phase is ReembedPhase.SWAPPED else cls.NEXT
+
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
@@ -43,7 +48,7 @@ class ReembedJob:
     @property
     def other_column(self) -> OtherColumn:
         """The column of `other_space`."""
-        return OtherColumn.OLD if self.phase is ReembedPhase.SWAPPED else OtherColumn.NEXT
+        return OtherColumn.of(self.phase)
 
 
 @dataclass(frozen=True, slots=True)

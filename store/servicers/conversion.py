@@ -85,7 +85,7 @@ def search_of(request: pb.SearchEventsRequest) -> EventSearch:
     half_life = request.recency_half_life
     return EventSearch(
         query=request.query,
-        vector=np.array(request.vector.values, dtype=np.float32) if request.HasField("vector") else None,
+        vector=vector_of(request.vector) if request.HasField("vector") else None,
         mode=_MODES[request.mode],
         matching=filter_of(request),
         min_similarity=request.min_similarity if request.HasField("min_similarity") else None,

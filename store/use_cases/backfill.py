@@ -1,7 +1,6 @@
 """Embeds the events that were stored without an embedding."""
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import structlog
 
 from servicekit import context
 from servicekit.errors import DeadlineExceededError, FailedPreconditionError, ResourceExhaustedError, TrimemError
+from servicekit.jitter import jittered
 from store.errors import EmbedderFailedError, TextsRefusedError
 from store.events import EmbeddingSpace, EmbeddingState
 from store.repositories.outbox import ClaimedEvent, Outbox, Settled
@@ -105,7 +105,7 @@ class Backfill:
             else:
                 pause = min(pause * 2, max(_LONGEST_PAUSE, self._interval))
             if outcome not in (BatchOutcome.DONE, BatchOutcome.HALVED):
-                await asyncio.sleep(pause * _jitter())
+                await asyncio.sleep(jittered(pause))
 
     async def run_once(self) -> int:
         """Settle one batch of events, or put them off, and return how many. Raises what stands in the way of others."""
@@ -217,9 +217,4 @@ class Backfill:
 
 def _retry_after(attempts: int) -> float:
     """Seconds until the next try of a text that had failed so many times before it did again."""
-    return min(_FIRST_RETRY * 2.0**attempts, _LONGEST_RETRY) * _jitter()
-
-
-def _jitter() -> float:
-    """Keeps stores that were started, or events that failed, at the same moment from coming back at the same moment."""
-    return random.uniform(0.5, 1)  # noqa: S311
+    return jittered(min(_FIRST_RETRY * 2.0**attempts, _LONGEST_RETRY))

@@ -1,7 +1,6 @@
 """Finds the words of events that were stored before the store looked for words."""
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from servicekit.errors import TrimemError
+from servicekit.jitter import jittered
 from store.events import Json, Words
 from store.repositories.words import WordsRepository
 from store.use_cases.event_text import text_to_embed
@@ -19,7 +19,6 @@ BATCH = 100
 
 #: Seconds between two batches: others come first, and this may take its time.
 _BREATH = 0.2
-
 
 #: Seconds between two counts of what is left, which reads an index that may be large.
 _COUNTED = 60.0
@@ -59,7 +58,7 @@ class FillWords:
                 self._log.warning("waiting", reason=error.reason, why=error.message)
             except Exception:
                 self._log.exception("unexpected")
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(jittered(pause))
 
     async def run_once(self) -> int:
         """Fill the words of one batch of events and return how many there were."""

@@ -1,11 +1,11 @@
 """Keeps the counts of words small enough to read quickly."""
 
 import asyncio
-import random
 
 import structlog
 
 from servicekit.errors import TrimemError
+from servicekit.jitter import jittered
 from store.repositories.lexical import LexicalRepository
 
 #: Seconds between two looks, and the longest pause while the database is down.
@@ -37,4 +37,4 @@ class FoldWords:
                 self._log.exception("unexpected")
             else:
                 pause = self._interval
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(jittered(pause))

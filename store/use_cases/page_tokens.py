@@ -1,7 +1,6 @@
 """Page tokens: where a list stopped, sealed to the filter that it was made with."""
 
 import base64
-import binascii
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ def encode(position: Position, matching: EventFilter) -> str:
         "i": position.id.hex,
         "f": _seal(matching),
     }
-    return base64.urlsafe_b64encode(json.dumps(token, separators=(",", ":")).encode()).rstrip(b"=").decode()
+    return as_text(json.dumps(token, separators=(",", ":")).encode())
 
 
 def decode(token: str, matching: EventFilter) -> Position:
@@ -34,19 +33,32 @@ def decode(token: str, matching: EventFilter) -> Position:
 
 
 def _open(token: str) -> tuple[str, Position]:
-    wrong = InvalidArgumentError("page_token", "is not a token that this service returned")
-    if len(token) > _LONGEST or not token.isascii():
-        raise wrong
     try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        match json.loads(raw):
+        match json.loads(as_bytes(token, _LONGEST)):
             case {"t": int(micros), "i": str(identity), "f": str(seal)} if not isinstance(micros, bool) and is_time(
                 micros
             ):
                 return seal, Position(time_at(micros), UUID(hex=identity))
-    except (binascii.Error, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         pass
-    raise wrong
+    raise not_ours()
+
+
+def as_text(raw: bytes) -> str:
+    """A token of these bytes, as it may stand in a URL."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def as_bytes(token: str, longest: int) -> bytes:
+    """What `as_text` was given. Raises ValueError for what it did not make, or of more than `longest` characters."""
+    if len(token) > longest:
+        raise ValueError("too long")
+    return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+
+
+def not_ours() -> InvalidArgumentError:
+    """What is wrong with a token that no page came with."""
+    return InvalidArgumentError("page_token", "is not a token that this service returned")
 
 
 def _seal(matching: EventFilter) -> str:

@@ -4,8 +4,6 @@ A search that went on where it stopped would find what was written meanwhile, an
 themselves make pages that do not move, at the price of a token of up to 8 KB.
 """
 
-import base64
-import binascii
 import hashlib
 import math
 import struct
@@ -15,6 +13,7 @@ from uuid import UUID
 
 from servicekit.errors import InvalidArgumentError
 from store.use_cases.fusion import Scored
+from store.use_cases.page_tokens import as_bytes, as_text, not_ours
 
 #: Most hits of a search.
 MOST_HITS = 200
@@ -51,24 +50,21 @@ def encode(found: Found, sealed: bytes) -> str:
     raw = _HEAD.pack(sealed, found.degraded, found.unseen) + b"".join(
         _HIT.pack(one.id.bytes, one.score, one.similarity, one.lexical_score) for one in found.hits
     )
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return as_text(raw)
 
 
 def decode(token: str, sealed: bytes) -> Found:
     """What a token holds. Raises InvalidArgumentError for one that is not ours, or of another search."""
-    wrong = InvalidArgumentError("page_token", "is not a token that this service returned")
-    if len(token) > _LONGEST or not token.isascii():
-        raise wrong
     try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        raw = as_bytes(token, _LONGEST)
         its_seal, degraded, unseen = _HEAD.unpack_from(raw)
         hits = [Scored(UUID(bytes=one[0]), *one[1:]) for one in _HIT.iter_unpack(raw[_HEAD.size :])]
-    except (binascii.Error, ValueError, struct.error):
-        raise wrong from None
+    except (ValueError, struct.error):
+        raise not_ours() from None
     if its_seal != sealed:
         raise InvalidArgumentError("page_token", "belongs to another search")
     if not math.isfinite(unseen) or not all(_is_sound(one) for one in hits):
-        raise wrong
+        raise not_ours()
     return Found(hits, unseen, degraded)
 
 

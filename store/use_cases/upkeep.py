@@ -1,7 +1,6 @@
 """Keeps the partitions of events in order: makes those of months to come, and drops those that are too old."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from servicekit.errors import TrimemError
+from servicekit.jitter import jittered
 from store.partitions import horizon, later, month_of
 from store.repositories.partitions import PartitionRepository
 from store.repositories.status import Partition
@@ -53,7 +53,7 @@ class Upkeep:
                 due = time.monotonic() + _INTERVAL
                 self._observer.upkeep_succeeded()
             await self._tried(self._observe)
-            await asyncio.sleep(_PAUSE * random.uniform(0.5, 1))  # noqa: S311
+            await asyncio.sleep(jittered(_PAUSE))
 
     async def run_once(self, now: datetime) -> None:
         """Do all that is to be done now, also when a part of it fails; raises what the first of them raised.

@@ -15,7 +15,7 @@ from store.events import Words
 #: Characters of one word; what comes behind them (a key, a picture as text) tells no two texts apart.
 LONGEST_WORD = 64
 
-#: Words that are remembered with their terms: most words of a language, in a few MB.
+#: Words that are remembered with their terms: most words of a language.
 _REMEMBERED = 1 << 16
 
 # Han, kana, Hangul, Bopomofo; Thai, Lao, Burmese, Khmer: written without spaces, or with spaces between phrases.
@@ -37,7 +37,7 @@ _WORD = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![_{_UNSPACED}])[\w{_marks()}])+(?:['\u2019](?:(?![_{_UNSPACED}])[\w])+)*"
 )
 
-# The same for text without any of these, in a twentieth of the time.
+# The same for text without any of these, much sooner.
 _ASCII_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*", re.ASCII)
 
 # Without a memory of its own, which would not be safe to share between threads.

@@ -61,7 +61,7 @@ def short_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = "hnsw.max_scan_tuples = 400", "enable_bitmapscan = off", "enable_sort = off"
     begin = "; SET LOCAL ".join((search_sql.BEGIN_SEARCH, *settings))
     monkeypatch.setattr(search_sql, "BEGIN_SEARCH", begin)
-    monkeypatch.setattr(search_sql, "_SCANNED", 200, raising=False)
+    monkeypatch.setattr(search_sql, "_SCANNED", 200)
 
 
 async def _search(store: Repositories, matching: EventFilter = MINE) -> tuple[Candidates, set[datetime]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,12 +17,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from servicekit.status import reason_of
 from store.events import EmbeddingSpace, ReembedPhase
-from store.repositories.postgres.reembed import PostgresReembed
-from store.repositories.postgres.spaces import PostgresSpaces
-from store.use_cases.reembed import Reembed, ReembedOptions
-from store.use_cases.reembed_undo import roll_back
-from store.wiring import open_embedder
 from tests.conftest import NewDatabase
+from tests.fixtures_reembed import LONG, WORDS, Changing, changing, store_texts
 from tests.fixtures_store import (
     DIMENSION,
     OTHER_SPACE,
@@ -31,72 +26,12 @@ from tests.fixtures_store import (
     StartStore,
     StoreUnderTest,
     create_request,
-    fake_embedder,
-    open_database,
     space_vector,
-    store_settings,
     stores,
 )
-from tests.fixtures_store_process import PATIENCE, environment, run, serving
+from tests.fixtures_store_process import PATIENCE, environment, serving
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
-
-LONG = EmbeddingSpace("test/long-model", "", 2 * DIMENSION, "a" * 64)
-
-WORDS = ["apple", "boiler", "cloud", "dune", "ember", "fjord", "grove", "harbour"]
-
-
-@dataclass
-class Changing:
-    """A store, and a second embedder with the model that it is to change to."""
-
-    store: StoreUnderTest
-    next_target: str
-    first_target: str
-
-    async def reembed(self, *, swap: bool = True) -> ReembedPhase:
-        """Change to the model of the second embedder."""
-        async with (
-            open_database(self.store.database_url) as database,
-            open_embedder(store_settings(), self.next_target) as embedder,
-            PostgresReembed.alone(database) as repository,
-        ):
-            options = ReembedOptions(batch=100, swap=swap)
-            return (await Reembed(repository, PostgresSpaces(database), embedder, Silent(), options).run()).phase
-
-    async def roll_back(self) -> None:
-        """Take the vectors of the first embedder back."""
-        async with open_database(self.store.database_url) as database, PostgresReembed.alone(database) as repository:
-            await roll_back(repository, None, 16)
-
-    async def command(self, *arguments: str) -> tuple[int, str, str]:
-        """`python -m store reembed …`."""
-        return await run("reembed", *arguments, DATABASE_URL=self.store.database_url)
-
-    async def wrong_vectors(self, space: EmbeddingSpace) -> list[str]:
-        """Texts of embedded events whose vector is not that of the space."""
-        rows = await self.store.rows(
-            "SELECT content->>'text' AS text, embedding::text AS vector FROM events WHERE embedding_state = 'EMBEDDED'"
-        )
-        return [
-            row["text"]
-            for row in rows
-            if not _alike(np.array(json.loads(row["vector"])), space_vector(space, row["text"]))
-        ]
-
-
-class Silent:
-    """An observer."""
-
-    def begin(self, phase: ReembedPhase, total: int) -> None:
-        """See ReembedObserver."""
-
-    def progress(self, done: int, total: int | None = None) -> None:
-        """See ReembedObserver."""
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    return len(one) == len(other) and bool(np.allclose(one, other, atol=1e-6))
 
 
 @pytest_asyncio.fixture
@@ -104,27 +39,6 @@ async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
     """Starts stores with the settings of a test."""
     async with stores(new_database) as start:
         yield start
-
-
-@asynccontextmanager
-async def changing(start_store: StartStore, space: EmbeddingSpace = LONG) -> AsyncIterator[Changing]:
-    """A store with some events, and an embedder with another model."""
-    async with fake_embedder() as (first, first_target), fake_embedder() as (second, next_target):
-        second.space = space
-        store = await start_store(
-            embedder_target=first_target, embedder_next_target=next_target, backfill_interval_seconds=0.02
-        )
-        store.embedder = first
-        await store_texts(store, [f"{random.choice(WORDS)} {random.choice(WORDS)} {n}" for n in range(80)])
-        yield Changing(store, next_target, first_target)
-
-
-async def store_texts(store: StoreUnderTest, texts: list[str]) -> list[str]:
-    """Store events; returns their ids."""
-    requests = [create_request(content={"text": text}) for text in texts]
-    response = await store.stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=requests))
-    assert not any(result.HasField("error") for result in response.results)
-    return [result.event.id for result in response.results]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from servicekit.errors import (
     TrimemError,
     UnavailableError,
 )
+from servicekit.jitter import jittered
 from store.errors import EmbedderFailedError, TextsRefusedError
 from store.events import EmbeddingState, Event, EventFilter
 from store.repositories.memory import MemoryData, MemoryEvents
@@ -168,7 +169,7 @@ async def test_the_time_to_the_next_attempt_doubles_up_to_an_hour_with_jitter(
     rig = Rig(max_attempts=20)
     await rig.store("odd")
     rig.embedder.fail_with("odd")
-    monkeypatch.setattr(module, "_jitter", lambda: 1.0)
+    monkeypatch.setattr(module, "jittered", lambda seconds: seconds)
     waits = []
     for _ in range(9):
         await rig.backfill.run_once()
@@ -179,8 +180,8 @@ async def test_the_time_to_the_next_attempt_doubles_up_to_an_hour_with_jitter(
 
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
     monkeypatch.undo()
-    assert {0.5 <= module._jitter() <= 1 for _ in range(100)} == {True}
-    assert len({module._jitter() for _ in range(10)}) > 1
+    assert {0.5 <= jittered(1) <= 1 for _ in range(100)} == {True}
+    assert len({jittered(1) for _ in range(10)}) > 1
 
 
 async def test_a_refused_text_is_parked_at_once(rig: Rig) -> None:
@@ -336,7 +337,7 @@ async def test_pauses_grow_while_the_embedder_is_down_and_halving_needs_none(
             raise asyncio.CancelledError
 
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(module, "_jitter", lambda: 1.0)
+    monkeypatch.setattr(module, "jittered", lambda seconds: seconds)
     rig.embedder.trouble = lambda _call: EmbedderFailedError("broken")
     with pytest.raises(asyncio.CancelledError):
         await rig.backfill.run()

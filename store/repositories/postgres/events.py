@@ -1,7 +1,6 @@
 """Events in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -138,20 +137,12 @@ class PostgresEvents:
     async def update(self, event_id: UUID, change: EventChange, space: EmbeddingSpace | None) -> Event | None:
         """See EventRepository."""
 
-        async def work(connection: Connection) -> Event | None:
-            async with _without_long_waits(connection):
-                return await _update(connection, event_id, change, space)
-
-        return await self._transact(work, AbortedError("others keep changing the event", retry_after=1))
+        return await self._change(lambda connection: _update(connection, event_id, change, space))
 
     async def delete(self, event_id: UUID) -> bool:
         """See EventRepository."""
 
-        async def work(connection: Connection) -> bool:
-            async with _without_long_waits(connection):
-                return await connection.fetchrow(DELETE, event_id) is not None
-
-        return await self._transact(work, AbortedError("others keep changing the event", retry_after=1))
+        return await self._change(lambda connection: connection.fetchrow(DELETE, event_id)) is not None
 
     async def get(self, event_id: UUID) -> Event | None:
         """See EventRepository."""
@@ -175,6 +166,23 @@ class PostgresEvents:
             )
         return [event_of(row) for row in rows]
 
+    async def _change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Change one event in a transaction. Gives up soon on one that others hold.
+
+        A few calls that wait with a connection each would stop all others.
+        """
+
+        async def change(connection: Connection) -> T:
+            await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT}")
+            try:
+                return await work(connection)
+            except asyncpg.LockNotAvailableError as error:
+                raise AbortedError(
+                    "the event is being embedded, or changed by others", retry_after=_RETRY_AFTER
+                ) from error
+
+        return await self._transact(change, AbortedError("others keep changing the event", retry_after=1))
+
     async def _transact(self, work: Callable[[Connection], Awaitable[T]], otherwise: TrimemError) -> T:
         """Do work in a transaction, again when others got in its way; raise `otherwise` when they keep doing so."""
         for _ in range(_ATTEMPTS):
@@ -184,16 +192,6 @@ class PostgresEvents:
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 continue
         raise otherwise
-
-
-@asynccontextmanager
-async def _without_long_waits(connection: Connection) -> AsyncIterator[None]:
-    """Gives up on an event that others hold: a few calls that wait with a connection each would stop all others."""
-    await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT}")
-    try:
-        yield
-    except asyncpg.LockNotAvailableError as error:
-        raise AbortedError("the event is being embedded, or changed by others", retry_after=_RETRY_AFTER) from error
 
 
 async def _create(

@@ -4,13 +4,13 @@ Whoever waits for an exclusive lock makes all who come later wait, too.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
 
 from servicekit.errors import UnavailableError
+from servicekit.jitter import jittered
 from store.database import Connection
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable
                 await connection.execute(f"SET LOCAL lock_timeout = {timeout}")
                 return await work()
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            await asyncio.sleep(timeout / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(jittered(timeout / 1000))
     raise UnavailableError(
         "other transactions keep `events` locked; nothing was changed. End those that stay open for long "
         "(pg_stat_activity) and run the command again"

@@ -1,8 +1,8 @@
 """Search by words in PostgreSQL: BM25 over what the index of words finds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from store.bm25 import K1, B, Weights, weights
@@ -11,14 +11,12 @@ from store.events import EventFilter, Vector
 from store.repositories.postgres.rows import Row, conditions
 from store.repositories.search import Recency
 
-#: How often one search looks up a word in an event: a fraction of a second. A question of ten words is compared with
+#: How often one search looks up a word in an event. A question of ten words is compared with
 #: 20,000 events. Words that, together with rarer ones, are in more events than that find none by themselves; they
 #: count in the scores of what the rarer ones find.
 LOOKUPS = 200_000
 #: Most events to look at, however few words there are: each costs something by itself.
 MOST_EVENTS = 20_000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # One statement, so that it sees a change either folded or not. Changes are read as a whole: there are few of them. And
 # whether there are events that nobody has looked for words in yet, as there are after an adoption.
@@ -159,4 +157,4 @@ def _decay(recency: Recency | None) -> tuple[float, float]:
     """What a second of age takes from the logarithm of the score, and when age is 0."""
     if recency is None:
         return 0.0, 0.0
-    return 0.6931471805599453 / recency.half_life, (recency.now - _EPOCH).total_seconds()
+    return math.log(2) / recency.half_life, recency.now.timestamp()

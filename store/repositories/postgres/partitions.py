@@ -48,16 +48,13 @@ MARKED_IN_VAIN = """
       AND obj_description(inhrelid, 'pg_class') LIKE 'trimem: %to be dropped'
 """
 
-IS_ATTACHED = """
-    SELECT inhdetachpending AS interrupted FROM pg_inherits
-    WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass('events')
-"""
 DETACH = "ALTER TABLE events DETACH PARTITION {name} CONCURRENTLY"
 FINALIZE = "ALTER TABLE events DETACH PARTITION {name} FINALIZE"
 
 # An interrupted detachment counts: it cannot be taken back.
 DETACHED = """
-    SELECT c.relname FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+    SELECT c.relname, i.inhrelid IS NOT NULL AS interrupted
+    FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
     WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('events'))
       AND c.relkind = 'r' AND c.relname LIKE 'events\\_%'
       AND obj_description(c.oid, 'pg_class') LIKE 'trimem: %to be dropped'
@@ -163,11 +160,11 @@ class PostgresPartitions:
         """See PartitionRepository."""
         await self._unmark()
         async with self._own_connection() as connection:
-            names = [row["relname"] for row in await connection.fetch(DETACHED)]
-            for name in names:
-                if await connection.fetchval(IS_ATTACHED, _quoted(name)):
-                    await connection.execute(FINALIZE.format(name=_quoted(name)))
-        return names
+            rows = await connection.fetch(DETACHED)
+            for row in rows:
+                if row["interrupted"]:
+                    await connection.execute(FINALIZE.format(name=_quoted(row["relname"])))
+        return [row["relname"] for row in rows]
 
     async def _unmark(self) -> None:
         async with self._own_connection() as connection:

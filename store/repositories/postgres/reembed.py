@@ -11,6 +11,7 @@ from store.events import EmbeddingSpace, Json, ReembedPhase, Vector
 from store.repositories.postgres.concurrent_index import IndexPlan, ensure_index
 from store.repositories.postgres.reembed_columns import (
     NEXT_INDEX,
+    SPACES,
     UNFILLED_INDEX,
     add_column,
     drop_column,
@@ -19,16 +20,15 @@ from store.repositories.postgres.reembed_columns import (
     unfilled_condition,
 )
 from store.repositories.postgres.rows import Row, object_of, space_of
+from store.repositories.postgres.status import PARTITIONS
 from store.repositories.reembed import FilledEvent, OtherColumn, ReembedCounts, ReembedJob, RowKey, UnfilledEvent
-from store.spaces import EVENTS_COLUMN, NEXT_COLUMN, OLD_COLUMN
+from store.spaces import EVENTS_COLUMN
 
 #: Name of the advisory lock that keeps two of these apart: "reembed" in ASCII.
 _LOCK = 0x7265656D626564
 
 #: Tries at it, half a second apart: the connection of a process that was killed ends a moment after it.
 _LOCK_TRIES = 10
-
-_SPACES = {OtherColumn.NEXT: NEXT_COLUMN, OtherColumn.OLD: OLD_COLUMN}
 
 # In one statement: a swap between two would show the job with the spaces of after it.
 JOB = """
@@ -45,13 +45,6 @@ SET_POSITION = (
 # It names `events`, so that to the end of the transaction nobody can put another column in the place of ours.
 FINGERPRINT = """
     SELECT s.*, EXISTS (SELECT FROM events) FROM embedding_spaces s WHERE column_name = $1
-"""
-
-ESTIMATE = """
-    SELECT coalesce(sum(CASE WHEN c.reltuples < 0 THEN pg_stat_get_live_tuples(c.oid) ELSE c.reltuples END), 0)::bigint
-    FROM pg_class c
-    WHERE c.relkind = 'r' AND (c.oid = to_regclass('events')
-        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass('events')))
 """
 
 COUNTS = """
@@ -147,7 +140,7 @@ class PostgresReembed:
     async def estimate(self) -> int:
         """See ReembedRepository."""
         async with self._database.connection() as connection:
-            return int(await connection.fetchval(ESTIMATE))
+            return sum(row["rows"] for row in await connection.fetch(PARTITIONS))
 
     async def counts(self, column: OtherColumn) -> ReembedCounts:
         """See ReembedRepository."""
@@ -183,7 +176,7 @@ class PostgresReembed:
         if column is OtherColumn.NEXT:
             rows = [(*row, one.error) for row, one in zip(rows, filled, strict=True)]
         async with self._database.transaction() as connection:
-            kept = space_of(await connection.fetchrow(FINGERPRINT, _SPACES[column]))
+            kept = space_of(await connection.fetchrow(FINGERPRINT, SPACES[column]))
             if kept is None or kept.fingerprint != space.fingerprint:
                 raise EmbeddingSpaceMismatchError(kept or space, space)
             # asyncpg sends all rows at once and waits once.
@@ -242,8 +235,7 @@ async def read_job(database: Database) -> ReembedJob | None:
         return None
     row, spaces = rows[0], {one["column_name"]: space_of(one) for one in rows}
     phase = ReembedPhase(row["phase"])
-    other = OLD_COLUMN if phase is ReembedPhase.SWAPPED else NEXT_COLUMN
-    space, other_space = spaces.get(EVENTS_COLUMN), spaces.get(other)
+    space, other_space = spaces.get(EVENTS_COLUMN), spaces.get(SPACES[OtherColumn.of(phase)])
     assert space is not None and other_space is not None  # noqa: S101, PT018 - written in one transaction with the job
     return ReembedJob(phase, space, other_space, _position(row), row["recall"])
 

@@ -13,6 +13,11 @@ NEXT_INDEX = "ix_events_next_embedding"
 OLD_INDEX = "ix_events_old_embedding"
 UNFILLED_INDEX = "ix_events_unfilled_embedding"
 
+#: What the table of spaces calls each column.
+SPACES = {OtherColumn.NEXT: NEXT_COLUMN, OtherColumn.OLD: OLD_COLUMN}
+
+_INDEXES = {OtherColumn.NEXT: NEXT_INDEX, OtherColumn.OLD: OLD_INDEX}
+
 RECORD_SPACE = """
     INSERT INTO embedding_spaces (column_name, model_name, revision, dimension, fingerprint)
     VALUES ($1, $2, $3, $4, $5)
@@ -120,19 +125,8 @@ async def swap_columns(connection: Connection, most_unfilled: int) -> bool:
         if await _has_more_unfilled(connection, OtherColumn.NEXT, most_unfilled):
             return False
         await connection.execute(SETTLE_UNFILLED.format(column="embedding_next", error="embedding_next_error"))
-        await _run(
-            connection,
-            f"DROP INDEX {UNFILLED_INDEX}",
-            "ALTER TABLE events DROP COLUMN embedding_next_error",
-            "ALTER TABLE events RENAME COLUMN embedding TO embedding_old",
-            "ALTER TABLE events RENAME COLUMN embedding_next TO embedding",
-            *_rename_index(INDEX, OLD_INDEX),
-            *_rename_index(NEXT_INDEX, INDEX),
-        )
-        await _guard(connection, OtherColumn.OLD)
-        await connection.execute(RENAME_SPACE, EVENTS_COLUMN, OLD_COLUMN)
-        await connection.execute(RENAME_SPACE, NEXT_COLUMN, EVENTS_COLUMN)
-        await connection.execute(SWAP_JOB)
+        await _exchange(connection, comes=OtherColumn.NEXT, goes=OtherColumn.OLD)
+        await _run(connection, "ALTER TABLE events DROP COLUMN embedding_next_error", SWAP_JOB)
         return True
 
     return await exclusively(connection, swap)
@@ -147,19 +141,8 @@ async def roll_back_columns(connection: Connection, most_unfilled: int) -> bool:
         await connection.execute(SETTLE_UNFILLED.format(column="embedding_old", error="NULL::text"))
         for state in ("PENDING", "FAILED"):
             await connection.execute(RESTORE.format(state=state))
-        await _run(
-            connection,
-            f"DROP INDEX {UNFILLED_INDEX}",
-            "ALTER TABLE events RENAME COLUMN embedding TO embedding_next",
-            "ALTER TABLE events RENAME COLUMN embedding_old TO embedding",
-            "ALTER TABLE events ADD COLUMN embedding_next_error text",
-            *_rename_index(INDEX, NEXT_INDEX),
-            *_rename_index(OLD_INDEX, INDEX),
-        )
-        await _guard(connection, OtherColumn.NEXT)
-        await connection.execute(RENAME_SPACE, EVENTS_COLUMN, NEXT_COLUMN)
-        await connection.execute(RENAME_SPACE, OLD_COLUMN, EVENTS_COLUMN)
-        await connection.execute(RESTART_JOB)
+        await _exchange(connection, comes=OtherColumn.OLD, goes=OtherColumn.NEXT)
+        await _run(connection, "ALTER TABLE events ADD COLUMN embedding_next_error text", RESTART_JOB)
         return True
 
     return await exclusively(connection, roll_back)
@@ -175,10 +158,25 @@ async def drop_column(connection: Connection, column: OtherColumn) -> None:
             f"DROP INDEX IF EXISTS {UNFILLED_INDEX}",
             f"ALTER TABLE events DROP COLUMN {column}, DROP COLUMN IF EXISTS embedding_next_error",
         )
-        await connection.execute(FORGET_SPACE, NEXT_COLUMN if column is OtherColumn.NEXT else OLD_COLUMN)
+        await connection.execute(FORGET_SPACE, SPACES[column])
         await connection.execute(END_JOB)
 
     await exclusively(connection, drop)
+
+
+async def _exchange(connection: Connection, *, comes: OtherColumn, goes: OtherColumn) -> None:
+    """Put the column `comes` in the place of the one in use, which becomes `goes`, with their indexes and spaces."""
+    await _run(
+        connection,
+        f"DROP INDEX {UNFILLED_INDEX}",
+        f"ALTER TABLE events RENAME COLUMN embedding TO {goes}",
+        f"ALTER TABLE events RENAME COLUMN {comes} TO embedding",
+        *_rename_index(INDEX, _INDEXES[goes]),
+        *_rename_index(_INDEXES[comes], INDEX),
+    )
+    await _guard(connection, goes)
+    await connection.execute(RENAME_SPACE, EVENTS_COLUMN, SPACES[goes])
+    await connection.execute(RENAME_SPACE, SPACES[comes], EVENTS_COLUMN)
 
 
 async def _has_more_unfilled(connection: Connection, column: OtherColumn, most: int) -> bool:

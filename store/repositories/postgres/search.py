@@ -19,6 +19,7 @@ from store.repositories.postgres.rows import (
     has_unrecorded_vectors,
     space_of,
 )
+from store.repositories.postgres.spaces import RECORDED, SPACE
 from store.repositories.search import Candidate, Candidates, Question
 from store.spaces import EVENTS_COLUMN, require_same_space
 
@@ -50,16 +51,6 @@ BEYOND_SCAN = """
         WHERE inhparent = 'events'::regclass AND pg_relation_size(c.oid) / 8192
               * coalesce(c.reltuples / nullif(c.relpages, 0), 64) > $1
     )
-"""
-
-SPACE = "SELECT model_name, revision, dimension, fingerprint FROM embedding_spaces WHERE column_name = $1"
-
-# Where no space is recorded. Both in one statement, or the first vectors could come in between.
-SPACE_OR_VECTORS = """
-    SELECT s.model_name, s.revision, s.dimension, s.fingerprint,
-           EXISTS (SELECT FROM events WHERE embedding IS NOT NULL) AS has_unrecorded_vectors
-    FROM (VALUES ($1::text)) AS wanted (column_name)
-    LEFT JOIN embedding_spaces s USING (column_name)
 """
 
 # Parameters as `conditions` gives them, after the first.
@@ -181,9 +172,9 @@ async def _nearest(
     less than was asked for, or miss what is near in one partition and fill up from another. Where it may, and where few
     rows match, all of those are compared.
     """
-    row = await connection.fetchrow(SPACE, EVENTS_COLUMN)
+    row = await connection.fetchrow(RECORDED, EVENTS_COLUMN)
     if row is None:
-        row = await connection.fetchrow(SPACE_OR_VECTORS, EVENTS_COLUMN)
+        row = await connection.fetchrow(SPACE, EVENTS_COLUMN, [])
     stored = space_of(row)
     unrecorded = stored is None and has_unrecorded_vectors(row)
     require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
