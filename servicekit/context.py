@@ -1,4 +1,4 @@
-"""What a call brought along and every call that it causes takes on: its request id and its deadline."""
+"""What a call brought along: its request id and its deadline, which every call that it causes takes on, and its key."""
 
 import re
 import time
@@ -18,6 +18,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 #: `time.monotonic()` after which nobody waits for the answer; None without a deadline.
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+#: The name of the caller's API key, for logs and metrics; empty where there are no keys.
+key_name: ContextVar[str] = ContextVar("key_name", default="")
 
 
 class CallOptions(TypedDict):

@@ -18,6 +18,9 @@ from servicekit.settings import ServiceSettings
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+#: Largest metadata of a call, names and values with 32 bytes for each pair.
+_MAX_METADATA_BYTES = 16 * 1024
+
 
 class PortTakenError(RuntimeError):
     """We cannot listen where we were told to."""
@@ -41,15 +44,20 @@ class Server:
         *,
         services: Sequence[str],
         handlers: Sequence[grpc.GenericRpcHandler] = (),
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         health_names: Sequence[str] = (),
     ) -> None:
-        """`services` are shown by reflection; health is reported for them, and for `health_names`."""
+        """`services` are shown by reflection; health is reported for them, and for `health_names`. `interceptors` are
+        inside of the standard ones.
+        """
         self._settings = settings
         self._health_names = ["", *services, *health_names]
         self._log = structlog.get_logger("server")
         self._health = Health()
         self.grpc = grpc.aio.server(
-            interceptors=standard_interceptors(registry), handlers=handlers, options=server_options(settings)
+            interceptors=[*standard_interceptors(registry), *interceptors],
+            handlers=handlers,
+            options=server_options(settings),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection([*services, HEALTH, reflection.SERVICE_NAME], self.grpc)
@@ -135,8 +143,10 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.grpc_max_message_bytes),
         ("grpc.max_send_message_length", -1),  # the receiver decides
-        ("grpc.max_metadata_size", 16 * 1024),
-        ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        # Between the two gRPC would refuse some calls at random.
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # New calls go elsewhere then. There is no age of grace: calls in progress take their time, an import its hours.
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
         ("grpc.keepalive_time_ms", 60_000),

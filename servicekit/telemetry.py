@@ -24,6 +24,8 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
         event["service"] = service
         if identity := context.request_id.get():
             event.setdefault("request_id", identity)
+        if key := context.key_name.get():
+            event.setdefault("key", key)
         return event
 
     shared: list[Processor] = [

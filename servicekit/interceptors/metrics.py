@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
+from servicekit import context
 from servicekit.interceptors.around import AroundInterceptor, Call
 from servicekit.interceptors.outcome import outcome
 
@@ -13,14 +14,19 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class MetricsInterceptor(AroundInterceptor):
-    """`trimem_rpc_seconds` by method and code, and `trimem_rpc_in_flight` by method.
+    """`trimem_rpc_seconds` by method, code and name of the API key, and `trimem_rpc_in_flight` by method.
 
-    The names of methods are those of registered handlers, so a caller cannot make labels up.
+    Methods are those of registered handlers and keys those of our file, so a caller cannot make labels up.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
         self._seconds = Histogram(
-            "trimem_rpc_seconds", "Duration of finished RPCs", ["method", "code"], buckets=_BUCKETS, registry=registry
+            "trimem_rpc_seconds",
+            "Duration of finished RPCs",
+            ["method", "code", "key"],
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self._in_flight = Gauge("trimem_rpc_in_flight", "RPCs that are running", ["method"], registry=registry)
 
@@ -40,4 +46,5 @@ class MetricsInterceptor(AroundInterceptor):
             raise
         finally:
             in_flight.dec()
-            self._seconds.labels(call.method, outcome(call, error).name).observe(time.perf_counter() - started)
+            labels = (call.method, outcome(call, error).name, context.key_name.get())
+            self._seconds.labels(*labels).observe(time.perf_counter() - started)

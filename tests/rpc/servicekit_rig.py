@@ -104,7 +104,7 @@ class Running:
 
     def finished(self, method: str, code: str) -> float:
         """How many calls of a method of SERVICE the metrics count with this code."""
-        labels = {"method": f"/{SERVICE}/{method}", "code": code}
+        labels = {"method": f"/{SERVICE}/{method}", "code": code, "key": ""}
         return self.registry.get_sample_value("trimem_rpc_seconds_count", labels) or 0
 
     def in_flight(self, method: str) -> float | None:

@@ -381,7 +381,7 @@ async def test_reflection_describes_the_public_services() -> None:
 async def test_calls_are_counted_by_method_and_code() -> None:
     async with gateway(store=Fake()) as rig:
         await rig.events.GetEvent(event_service_pb2.GetEventRequest(), timeout=PATIENCE)
-        labels = {"method": "/trimem.store.v1.EventService/GetEvent", "code": "OK"}
+        labels = {"method": "/trimem.store.v1.EventService/GetEvent", "code": "OK", "key": ""}
         async with asyncio.timeout(PATIENCE):  # counted after the caller has the answer
             while rig.registry.get_sample_value("trimem_rpc_seconds_count", labels) != 1:
                 await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Who calls and what they may do: API keys, their scopes, the file that they are kept in."""

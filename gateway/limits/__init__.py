@@ -1,0 +1,1 @@
+"""How much callers may do: token buckets, and what is counted."""
