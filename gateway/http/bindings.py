@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from gateway.http.reading import find_field
+from gateway.http.reading import find_field, is_plain_message
 from gateway.http.templates import PathTemplate
 
 
@@ -17,7 +17,8 @@ class Binding:
     http_method: str
     template: PathTemplate
     rpc: MethodDescriptor
-    #: The request field that is the body; "*" when the body is the whole request; "" when there is no body.
+    #: The request field that is the body; "*" when the body is the whole request; "" when there is no body. Of a stream
+    #: of requests each line is one of them, or one element of this field.
     body: str
     #: The response field that is the body, or "" for the whole response.
     response_body: str
@@ -41,13 +42,8 @@ class Binding:
 
 
 def bindings_of(service: ServiceDescriptor) -> Iterator[Binding]:
-    """All bindings of a service, additional ones included. Streaming RPCs have no HTTP side yet.
-
-    Raises ValueError for an annotation that does not make sense.
-    """
+    """All bindings of a service, additional ones included. Raises ValueError for one that does not make sense."""
     for method in service.methods:
-        if method.client_streaming or method.server_streaming:
-            continue
         options = method.GetOptions()
         if options.HasExtension(annotations_pb2.http):
             rule = options.Extensions[annotations_pb2.http]
@@ -67,4 +63,14 @@ def _binding(method: MethodDescriptor, rule: http_pb2.HttpRule) -> Binding:
         raise ValueError(f"{method.full_name}: body {rule.body} is not a field of the request")
     if rule.response_body not in {"", *method.output_type.fields_by_name}:
         raise ValueError(f"{method.full_name}: response_body {rule.response_body} is not a field of the response")
+    if method.client_streaming and not _is_streamable(binding):
+        raise ValueError(f"{method.full_name}: a stream of requests is all body: `*`, or a list of messages")
     return binding
+
+
+def _is_streamable(binding: Binding) -> bool:
+    """Whether each line of a body can be a request of the stream, or an element of the one field of a request."""
+    if binding.template.variables:
+        return False
+    field = binding.rpc.input_type.fields_by_name.get(binding.body)
+    return binding.body == "*" or (field is not None and field.is_repeated and is_plain_message(field))

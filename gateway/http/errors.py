@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from google.rpc import code_pb2
 
 from gateway.calls import RequestTooLargeError
-from servicekit.errors import FieldViolation, InvalidArgumentError, NotFoundError, TrimemError, UnimplementedError
+from servicekit.errors import (
+    DeadlineExceededError,
+    FieldViolation,
+    InvalidArgumentError,
+    NotFoundError,
+    TrimemError,
+    UnimplementedError,
+)
 
 
 class InvalidRequestError(InvalidArgumentError):
@@ -24,8 +31,32 @@ class BodyTooLargeError(InvalidArgumentError):
     reason = "BODY_TOO_LARGE"
 
 
+class SlowClientError(DeadlineExceededError):
+    """The client takes too long for what it sends."""
+
+    reason = "SLOW_CLIENT"
+
+
+class HeadersTooLargeError(InvalidArgumentError):
+    """The headers are larger than the gateway takes."""
+
+    reason = "HEADERS_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("headers", f"are larger than {limit} bytes, or more than 128")
+
+
+class NotHttpError(InvalidArgumentError):
+    """The bytes are no HTTP request. What they were is not repeated."""
+
+    reason = "NOT_HTTP"
+
+    def __init__(self) -> None:
+        super().__init__("request", "is not valid HTTP")
+
+
 class MediaTypeError(InvalidArgumentError):
-    """The body is declared to be something else than JSON."""
+    """The body is declared to be something else than what this path reads."""
 
     reason = "UNSUPPORTED_MEDIA_TYPE"
 
@@ -73,9 +104,11 @@ _HTTP_STATUS = {
 #: Where HTTP has a status of its own for what gRPC has no code for.
 _HTTP_ONLY: dict[type[TrimemError], int] = {
     BodyTooLargeError: 413,
+    HeadersTooLargeError: 431,
     MediaTypeError: 415,
     MethodNotAllowedError: 405,
     RequestTooLargeError: 413,
+    SlowClientError: 408,
 }
 
 

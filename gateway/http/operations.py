@@ -1,4 +1,4 @@
-"""What operators and balancers ask: is it healthy, and how is it doing."""
+"""What operators and balancers ask: is it alive, may it get requests, is all behind it well, and how is it doing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from gateway.auth.scopes import Scope
 from gateway.backends import Backend
-from gateway.http.routes import Route
+from gateway.http.routes import Endpoint, Route
 from gateway.http.templates import PathTemplate
 
 #: Longest wait for a backend's answer; balancers give up on ours soon after.
@@ -20,7 +21,7 @@ _CHECK_SECONDS = 2.0
 
 
 class Operations:
-    """`GET /health` and `GET /metrics`."""
+    """`GET /health`, `/livez`, `/readyz` and `/metrics`."""
 
     def __init__(self, backends: Sequence[Backend], registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -30,35 +31,64 @@ class Operations:
         }
 
     def routes(self) -> list[Route]:
-        """The routes to both."""
+        """The routes to all of them."""
         return [
-            Route("GET", PathTemplate.parse("/health"), self.health, is_infrastructure=True),
-            Route("GET", PathTemplate.parse("/metrics"), self.metrics, is_infrastructure=True),
+            _route("/health", self.health, None),
+            _route("/livez", self.livez, None),
+            _route("/readyz", self.readyz, None),
+            _route("/metrics", self.metrics, Scope.METRICS),
         ]
 
     def set_draining(self) -> None:
         """Report unhealthy from now on, so that balancers send requests elsewhere."""
         self._draining = True
 
-    async def health(self, _request: web.Request, _variables: dict[str, str]) -> web.Response:
+    async def health(self, _request: web.BaseRequest, _variables: dict[str, str]) -> web.Response:
         """The state of the parts: 200 when all of them are up, 503 otherwise.
 
         `healthy`: all are up. `degraded`: some are. `unhealthy`: none is, or the gateway is shutting down.
         """
-        up = await asyncio.gather(*map(_is_up, self._checks.values()))
-        healthy = all(up) and not self._draining
-        status = "healthy" if healthy else "degraded" if any(up) and not self._draining else "unhealthy"
+        up = await self._up()
+        healthy = all(up.values()) and not self._draining
+        status = "healthy" if healthy else "degraded" if any(up.values()) and not self._draining else "unhealthy"
         body = {
             "status": status,
             "timestamp": datetime.now(UTC).isoformat(),
-            "services": {name: "up" if is_up else "down" for name, is_up in zip(self._checks, up, strict=True)},
+            "services": {name: "up" if is_up else "down" for name, is_up in up.items()},
         }
         return web.json_response(body, status=200 if healthy else 503)
 
-    async def metrics(self, request: web.Request, _variables: dict[str, str]) -> web.Response:
+    async def livez(self, _request: web.BaseRequest, _variables: dict[str, str]) -> web.Response:
+        """200 as long as the process answers: a restart would mend nothing else."""
+        return web.json_response({"status": "alive"})
+
+    async def readyz(self, _request: web.BaseRequest, _variables: dict[str, str]) -> web.Response:
+        """200 when this gateway should get requests, else 503 with the reasons.
+
+        One backend that is down is no reason: all gateways would leave the balancer together, and callers would get no
+        answer instead of one that says what is down.
+        """
+        up = await self._up()
+        reasons = [] if any(up.values()) else [f"the {name} is down" for name in up]
+        if self._draining:
+            reasons.append("the gateway is shutting down")
+        body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def metrics(self, request: web.BaseRequest, _variables: dict[str, str]) -> web.Response:
         """Metrics of the gateway process, in the format that the client prefers."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+    async def _up(self) -> dict[str, bool]:
+        up = await asyncio.gather(*map(_is_up, self._checks.values()))
+        return dict(zip(self._checks, up, strict=True))
+
+
+def _route(path: str, endpoint: Endpoint, scope: Scope | None) -> Route:
+    return Route(
+        method="GET", template=PathTemplate.parse(path), endpoint=endpoint, scope=scope, is_infrastructure=True
+    )
 
 
 async def _is_up(check: Any) -> bool:

@@ -5,23 +5,35 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from aiohttp import web
+from google.rpc import status_pb2
 
+from gateway.auth.scopes import Scope
 from gateway.http.errors import MethodNotAllowedError, UnknownPathError
 from gateway.http.templates import PathTemplate
+from gateway.http.writing import error_response
 
 #: Answers a request, given the percent-encoded values of the path's variables.
-Endpoint: TypeAlias = Callable[[web.Request, dict[str, str]], Awaitable[web.Response]]
+Endpoint: TypeAlias = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.StreamResponse]]
+
+#: Writes an error as a response: its status, and the HTTP status when that is not the standard one.
+ErrorFormat: TypeAlias = Callable[[status_pb2.Status, int | None], web.Response]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """An endpoint and where it is."""
 
     method: str
     template: PathTemplate
     endpoint: Endpoint
+    #: What a key must have; None is open to all.
+    scope: Scope | None
+    #: Clients of this path expect its errors in this shape.
+    error_format: ErrorFormat = error_response
     #: Asked for every few seconds by machines: health and metrics.
     is_infrastructure: bool = False
+    #: May go on for hours: without a deadline unless the client sets one.
+    is_stream: bool = False
 
 
 class Routes:
@@ -36,14 +48,17 @@ class Routes:
         Raises UnknownPathError, or MethodNotAllowedError with the methods that the path has.
         """
         wanted = "GET" if method == "HEAD" else method
-        others = []
         for route in self._routes:
-            variables = route.template.match(path)
-            if variables is None:
-                continue
-            if route.method == wanted:
+            if route.method == wanted and (variables := route.template.match(path)) is not None:
                 return route, variables
-            others.append(route.method)
-        if others:
-            raise MethodNotAllowedError(sorted(set(others)))
+        if others := self.methods(path):
+            raise MethodNotAllowedError(others)
         raise UnknownPathError
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that a percent-encoded path has."""
+        return sorted({route.method for route in self._routes if route.template.match(path) is not None})
+
+    def error_format(self, path: str) -> ErrorFormat:
+        """The shape of errors at a percent-encoded path, whatever the method."""
+        return next((route.error_format for route in self._routes if route.template.match(path)), error_response)

@@ -1,21 +1,18 @@
 """The HTTP server from start to drain."""
 
 import asyncio
-import logging
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.http.connection import ConnectionServer
 from gateway.http.front import Front
 from gateway.http.operations import Operations
 from gateway.settings import GatewaySettings
 from servicekit.server import PortTakenError
 
-
-def _is_about_us(record: logging.LogRecord) -> bool:
-    """Keeps bytes that are no HTTP out of the log: they would come with a traceback and the bytes themselves."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError)
+#: How long to read on after an answer that came before the end of the request, so that the client finds the answer.
+_LINGERING_SECONDS = 5.0
 
 
 class HttpServer:
@@ -23,23 +20,27 @@ class HttpServer:
 
     def __init__(self, settings: GatewaySettings, front: Front, operations: Operations) -> None:
         self._settings = settings
+        self._front = front
         self._operations = operations
+        self._runner: web.ServerRunner | None = None
         self._log = structlog.get_logger("http")
-        app = web.Application(client_max_size=settings.http_max_body_bytes)
-        app.router.add_route("*", "/{path:.*}", front.handle)  # our own routes know templates that aiohttp does not
-        logger = logging.getLogger("aiohttp.server")
-        logger.addFilter(_is_about_us)
-        self._runner = web.AppRunner(
-            app,
-            logger=logger,
-            access_log=None,  # the front has one
-            handler_cancellation=True,  # a client that has gone cancels the call that it caused
-            shutdown_timeout=settings.shutdown_grace_seconds,
-        )
 
     async def start(self, port: int) -> int:
         """Listen on `port` (0 asks for any) and return the port. Raises PortTakenError."""
-        address = self._settings.bind_address
+        settings = self._settings
+        connection = {
+            "max_header_bytes": settings.http_max_header_bytes,
+            "patience": settings.http_read_timeout_seconds,
+            "keepalive_timeout": settings.http_keepalive_seconds,
+            "lingering_time": _LINGERING_SECONDS,
+            "access_log": None,  # the front has one
+        }
+        # Without a web.Application: our own routes know templates that its router does not.
+        server = ConnectionServer(
+            self._front.handle, max_body_bytes=settings.http_max_body_bytes, connection=connection
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_grace_seconds)
+        address = settings.bind_address
         await self._runner.setup()
         try:
             # Without SO_REUSEPORT, which would let a second process take half of the requests.
@@ -54,4 +55,5 @@ class HttpServer:
         """Say unhealthy, give balancers a moment, then let requests in flight finish within the grace."""
         self._operations.set_draining()
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()

@@ -1,96 +1,110 @@
 """HTTP/JSON requests turned into RPCs and answers back into JSON: one class for all bindings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
 from aiohttp import web
-from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway.auth.scopes import scope_of
 from gateway.backends import Backend
 from gateway.calls import own_error, time_left
 from gateway.http.bindings import Binding, bindings_of
-from gateway.http.body import read_body
-from gateway.http.errors import InvalidRequestError
-from gateway.http.json_text import Json, JsonError, parse_json
-from gateway.http.query import decode, place, query_tree, variable_value
-from gateway.http.reading import BODY, read_field, read_message
+from gateway.http.body import BodyReader
+from gateway.http.line_stream import LineStream
+from gateway.http.request_reader import RequestReader
 from gateway.http.routes import Route
+from gateway.http.upload import Upload
 from gateway.http.writing import json_response, message_json
 from servicekit.context import REQUEST_ID_KEY, request_id
-from servicekit.errors import FieldViolation
 from servicekit.off_loop import off_loop
 
 
-def transcoded_routes(backends: Iterable[Backend]) -> Iterator[Route]:
+def transcoded_routes(backends: Iterable[Backend], bodies: BodyReader) -> Iterator[Route]:
     """A route for each binding of the public services."""
     for backend in backends:
         for service in backend.services:
             for binding in bindings_of(service):
-                yield Route(binding.http_method, binding.template, _Transcoder(binding, backend).answer)
+                yield Route(
+                    method=binding.http_method,
+                    template=binding.template,
+                    endpoint=_Transcoder(binding, backend, bodies).answer,
+                    scope=scope_of(binding.rpc),
+                    is_stream=binding.rpc.client_streaming or binding.rpc.server_streaming,
+                )
 
 
 class _Transcoder:
     """Answers the HTTP requests of one binding."""
 
-    def __init__(self, binding: Binding, backend: Backend) -> None:
+    def __init__(self, binding: Binding, backend: Backend, bodies: BodyReader) -> None:
         self._binding = binding
         self._backend = backend.name
-        self._request_class = GetMessageClass(binding.rpc.input_type)
+        self._bodies = bodies
+        self._reader = RequestReader(binding)
         self._response_class = GetMessageClass(binding.rpc.output_type)
-        self._variables = {name: binding.fields_of(name) for name in binding.template.variables}
-        # The response stays bytes until it is in the right thread.
-        self._call: Any = backend.channel.unary_unary(binding.rpc_path)
+        self._uploads = bool(binding.rpc.client_streaming)
+        self._downloads = bool(binding.rpc.server_streaming)
+        channel = backend.channel
+        begin = {
+            (False, False): channel.unary_unary,
+            (True, False): channel.stream_unary,
+            (False, True): channel.unary_stream,
+            (True, True): channel.stream_stream,
+        }[self._uploads, self._downloads]
+        # Messages are bytes to gRPC, so that they are decoded in the right thread.
+        self._begin: Any = begin(binding.rpc_path)
 
-    async def answer(self, request: web.Request, variables: dict[str, str]) -> web.Response:
+    async def answer(self, request: web.BaseRequest, variables: dict[str, str]) -> web.StreamResponse:
         """Read the request, make the call, write the answer."""
-        body = await read_body(request)
-        query = request.raw_path.partition("?")[2].partition("#")[0]
-        message = await off_loop(len(body) + len(query), lambda: self._request(body, query, variables))
+        call, upload = await self._call(request, variables)
+        if self._downloads:
+            return await LineStream.begin(self._lines(call, upload))
         try:
-            response: bytes = await self._call(
-                message, timeout=time_left(None), metadata=((REQUEST_ID_KEY, request_id.get()),)
-            )
+            response: bytes = await (upload.answer() if upload else call)
         except grpc.aio.AioRpcError as error:
             if own := own_error(error, self._backend):
                 raise own from error
             raise
-        return json_response(await off_loop(len(response), lambda: self._response(response)))
+        return json_response(await self._json(response))
 
-    def _request(self, body: bytes, query: str, variables: dict[str, str]) -> bytes:
-        """The serialized request message. What the path says wins over the body."""
-        message = self._request_class()
-        self._read_body(body, message)
-        elsewhere: dict[str, Json] = {}
-        for name, raw in variables.items():
-            fields = self._variables[name]
-            place(elsewhere, fields, variable_value(fields[-1], decode(raw, name)))
-        taken = {fields[0].name for fields in self._variables.values()}
-        kind = self._binding.rpc.input_type
-        # With the whole request in the body nothing is left for the query string.
-        taken.update(kind.fields_by_name if self._binding.body == "*" else [self._binding.body])
-        elsewhere.update(query_tree(query, kind, taken=taken))
-        if elsewhere:
-            other = self._request_class()
-            read_message(elsewhere, other)
-            message.MergeFrom(other)
-        return message.SerializeToString()
+    async def _call(self, request: web.BaseRequest, variables: dict[str, str]) -> tuple[Any, Upload | None]:
+        query = request.raw_path.partition("?")[2].partition("#")[0]
+        if self._uploads:
+            self._reader.refuse_query(query)
+            call = self._begin(**_options())
+            return call, Upload(call, self._messages(request))
+        body = await self._bodies.read(request)
+        message = await off_loop(len(body) + len(query), lambda: self._reader.message(body, query, variables))
+        return self._begin(message, **_options()), None
 
-    def _read_body(self, body: bytes, message: Message) -> None:
-        if not body:  # the same as `{}`
-            return
-        if not self._binding.body:
-            description = f"is not read by {self._binding.http_method} {self._binding.template.text}"
-            raise InvalidRequestError([FieldViolation(BODY, description)])
+    async def _messages(self, request: web.BaseRequest) -> AsyncGenerator[bytes, None]:
+        count = 0
+        async for lines in self._bodies.lines(request):
+            following = partial(next, self._reader.messages(lines, count), None)
+            size = sum(map(len, lines))
+            while (message := await off_loop(size, following)) is not None:
+                yield message
+            count += len(lines)
+
+    async def _lines(self, call: Any, upload: Upload | None) -> AsyncGenerator[bytes, None]:
+        """The answers of a call as JSON texts."""
         try:
-            tree = parse_json(body)
-        except JsonError as error:
-            raise InvalidRequestError([FieldViolation(BODY, str(error))]) from None
-        if self._binding.body == "*":
-            read_message(tree, message)
-        else:
-            read_field(tree, message, self._binding.rpc.input_type.fields_by_name[self._binding.body])
+            async for response in upload.answers() if upload else call:
+                yield await self._json(response)
+        except grpc.aio.AioRpcError as error:
+            if own := own_error(error, self._backend):
+                raise own from error
+            raise
+        finally:
+            call.cancel()  # without effect when it is over
 
-    def _response(self, response: bytes) -> bytes:
-        return message_json(self._response_class.FromString(response), self._binding.response_body)
+    async def _json(self, response: bytes) -> bytes:
+        field = self._binding.response_body
+        return await off_loop(len(response), lambda: message_json(self._response_class.FromString(response), field))
+
+
+def _options() -> dict[str, Any]:
+    return {"timeout": time_left(None), "metadata": ((REQUEST_ID_KEY, request_id.get()),)}

@@ -24,7 +24,7 @@ def message_json(message: Message, field: str = "") -> bytes:
     tree = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return _text(tree.get(field) if field else tree)
+    return json_text(tree.get(field) if field else tree)
 
 
 def json_response(body: bytes) -> web.Response:
@@ -34,19 +34,26 @@ def json_response(body: bytes) -> web.Response:
 
 def error_response(status: status_pb2.Status, http: int | None = None) -> web.Response:
     """A failed response: google.rpc.Status as JSON, under its standard HTTP status unless another one is given."""
-    body = {
-        "code": status.code,
-        "message": status.message,
-        "details": [_detail(detail) for detail in status.details],
-    }
-    response = web.Response(
-        body=_text(body), status=http_status(status.code) if http is None else http, content_type="application/json"
-    )
+    return failed_response(status_json(status), status, http)
+
+
+def failed_response(body: bytes, status: status_pb2.Status, http: int | None) -> web.Response:
+    """A failed response with the body that its path has for errors."""
+    code = http_status(status.code) if http is None else http
+    response = web.Response(body=body, status=code, content_type="application/json")
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(retry):
             response.headers["Retry-After"] = str(max(1, math.ceil(retry.retry_delay.ToTimedelta().total_seconds())))
+    if code == 401:  # RFC 9110 asks for it
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def status_json(status: status_pb2.Status) -> bytes:
+    """A google.rpc.Status as JSON."""
+    details = [_detail(detail) for detail in status.details]
+    return json_text({"code": status.code, "message": status.message, "details": details})
 
 
 def _detail(detail: Any) -> Json:
@@ -56,5 +63,6 @@ def _detail(detail: Any) -> Json:
         return {"@type": detail.type_url, "value": b64encode(detail.value).decode("ascii")}
 
 
-def _text(tree: Json) -> bytes:
+def json_text(tree: Json) -> bytes:
+    """A JSON value as compact UTF-8."""
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
