@@ -1,7 +1,9 @@
 """`python -m gateway`"""
 
 import sys
+from functools import partial
 
+from gateway.backend_health import report_health
 from gateway.backends import open_backends
 from gateway.server import GatewayServer
 from gateway.settings import GatewaySettings
@@ -18,7 +20,8 @@ async def run(settings: GatewaySettings) -> None:
         async def start_http() -> None:
             await server.http.start(settings.gateway_http_port)
 
-        await run_until_signal(server, settings.gateway_port, on_start=start_http)
+        health = partial(report_health, server, backends)
+        await run_until_signal(server, settings.gateway_port, on_start=start_http, beside=health)
 
 
 if __name__ == "__main__":

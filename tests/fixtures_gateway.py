@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import CollectorRegistry
 
+from gateway.backend_health import report_health
 from gateway.backends import Backend, open_backends
 from gateway.server import GatewayServer
 from gateway.settings import GatewaySettings
@@ -160,6 +161,7 @@ async def backend_server(
     add: Callable[[grpc.aio.Server], None] | None = None,
     handlers: Sequence[Any] = (),
     max_message_bytes: int = 16 * 1024 * 1024,
+    port: int = 0,
 ) -> AsyncIterator[tuple[Server, str]]:
     """A real server for a fake backend, and its target."""
     server = Server(
@@ -170,7 +172,7 @@ async def backend_server(
     )
     if add is not None:
         add(server.grpc)
-    port = await server.start(0)
+    port = await server.start(port)
     await server.set_ready(True)
     try:
         yield server, f"127.0.0.1:{port}"
@@ -217,7 +219,7 @@ async def _running(
     server = GatewayServer(chosen, registry, backends)
     port = await server.start(0)
     http_port = await server.http.start(0)
-    await server.set_ready(True)
+    health = asyncio.create_task(report_health(server, backends))
     try:
         async with (
             open_channel(f"127.0.0.1:{port}", (), max_message_bytes=-1) as channel,
@@ -225,6 +227,8 @@ async def _running(
         ):
             yield Rig(server, registry, channel, http, http_port, servers, backends)
     finally:
+        health.cancel()
+        await asyncio.gather(health, return_exceptions=True)
         await server.drain()
 
 

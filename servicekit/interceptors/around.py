@@ -30,8 +30,30 @@ class Call:
         return self.method.startswith("/grpc.")
 
 
+class Wrapped:
+    """The handlers that an interceptor puts in place of others, made once for each rather than for each call.
+
+    Grows with the methods that are served, not with those that callers ask for.
+    """
+
+    def __init__(self, wrap: Callable[[Handler, str], Handler]) -> None:
+        """`wrap` makes the handler that takes the place of one, given the full name of its method."""
+        self._wrap = wrap
+        self._made: dict[str, tuple[Handler, Handler]] = {}
+
+    def instead_of(self, handler: Handler, method: str) -> Handler:
+        """What takes the place of this very handler: one that was found for another call may be another."""
+        made = self._made.get(method)
+        if made is None or made[0] is not handler:
+            made = self._made[method] = (handler, self._wrap(handler, method))
+        return made[1]
+
+
 class AroundInterceptor(grpc.aio.ServerInterceptor):
     """Runs an async context manager around each call of all four kinds, streams until their last message."""
+
+    def __init__(self) -> None:
+        self._wrapped = Wrapped(self._wrap)
 
     @abstractmethod
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
@@ -45,14 +67,16 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
             return None
-        return rebuild(handler, self._wrap(behaviour(handler), handler_call_details.method))
+        return self._wrapped.instead_of(handler, handler_call_details.method)
 
-    def _wrap(self, inner: Callable[[Any, Context], Any], method: str) -> Callable[[Any, Context], Any]:
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        inner = behaviour(handler)
+
         async def run(request: Any, context: Context) -> Any:
             async with self.around(Call(method, context)):
                 return await inner(request, context)
 
-        return run
+        return rebuild(handler, run)
 
 
 def behaviour(handler: Handler) -> Callable[[Any, Context], Any]:

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from servicekit.errors import InvalidArgumentError
-from servicekit.interceptors.around import Context, Handler, behaviour, rebuild
+from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour, rebuild
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
@@ -17,6 +17,9 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
 
     A handler of streamed requests iterates over them: `context.read()` would give it the bytes.
     """
+
+    def __init__(self) -> None:
+        self._wrapped = Wrapped(lambda handler, _method: rebuild(handler, _decoded(handler), decode=False))
 
     async def intercept_service(
         self,
@@ -26,7 +29,7 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_deserializer is None:  # unknown method, or one that wants the bytes
             return handler
-        return rebuild(handler, _decoded(handler), decode=False)
+        return self._wrapped.instead_of(handler, handler_call_details.method)
 
 
 def _decoded(handler: Handler) -> Callable[[Any, Context], Any]:

@@ -17,6 +17,7 @@ class ErrorsInterceptor(AroundInterceptor):
     """Our own errors get their code and details; anything else is INTERNAL with a constant message."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._log = structlog.get_logger("errors")
 
     @asynccontextmanager
