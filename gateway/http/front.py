@@ -8,6 +8,9 @@ from aiohttp import web
 from google.rpc import status_pb2
 from prometheus_client import CollectorRegistry, Histogram
 
+from gateway.auth.bearer import bearer_token
+from gateway.gate import Admission, Gate, Visitor
+from gateway.http.admission import ADMISSION
 from gateway.http.cors import Cors
 from gateway.http.deadlines import HEADER as TIMEOUT_HEADER
 from gateway.http.deadlines import requested_timeout
@@ -15,7 +18,7 @@ from gateway.http.errors import MethodNotAllowedError, http_only_status, http_st
 from gateway.http.line_stream import LineStream
 from gateway.http.routes import Route, Routes
 from servicekit import context
-from servicekit.errors import InternalError, TrimemError
+from servicekit.errors import InternalError, TrimemError, UnauthenticatedError
 from servicekit.status import status_of, to_status
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -41,6 +44,7 @@ class Front:
     def __init__(
         self,
         routes: Routes,
+        gate: Gate,
         registry: CollectorRegistry,
         *,
         default_deadline: float,
@@ -49,15 +53,16 @@ class Front:
     ) -> None:
         """Deadlines are in seconds: the default one is for requests whose client sets none."""
         self._routes = routes
+        self._gate = gate
         self._cors = cors or Cors((), routes)
         self._default_deadline = default_deadline
         self._max_deadline = max_deadline
         self._log = structlog.get_logger("access")
-        # Labels are those of known routes, so a caller cannot make them up.
+        # Labels are those of known routes and of our keys, so a caller cannot make them up.
         self._seconds = Histogram(
             "trimem_http_seconds",
             "Duration of finished HTTP requests",
-            ["method", "route", "code"],
+            ["method", "route", "code", "key"],
             buckets=_BUCKETS,
             registry=registry,
         )
@@ -68,6 +73,7 @@ class Front:
         # A connection's requests share one context.
         context.request_id.set(context.accept_request_id(request.headers.get(REQUEST_ID_HEADER)))
         context.deadline.set(None)
+        context.key_name.set("")
         route: Route | None = None
         code = _CLIENT_CLOSED_REQUEST
         path = request.rel_url.raw_path
@@ -76,6 +82,7 @@ class Front:
                 response: web.StreamResponse | None = self._cors.preflight(request, path)
                 if response is None:
                     route, variables = self._routes.find(request.method, path)
+                    request[ADMISSION] = self._admitted(request, route)
                     context.deadline.set(self._deadline(request, route, started))
                     response = await route.endpoint(request, variables)
             except Exception as error:
@@ -88,6 +95,12 @@ class Front:
             return response
         finally:
             self._report(request, route, code, time.monotonic() - started)
+
+    def _admitted(self, request: web.BaseRequest, route: Route) -> Admission:
+        """Ask the gate. What decides is the route that was found: how its path was written makes no difference."""
+        token = bearer_token(request.headers.getall("Authorization", []))
+        call = f"{route.method} {route.template.text}"
+        return self._gate.admit(Visitor(request.remote or "", token, call), route.scope)
 
     def _deadline(self, request: web.BaseRequest, route: Route, started: float) -> float | None:
         """When nobody waits for the answer any more, or None. Raises InvalidRequestError."""
@@ -109,6 +122,8 @@ class Front:
         response = self._routes.error_format(path)(status, http)
         if isinstance(error, MethodNotAllowedError):
             response.headers["Allow"] = ", ".join(error.allowed)
+        if isinstance(error, UnauthenticatedError):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="trimem"'
         return response
 
     def _status_of(self, error: Exception) -> status_pb2.Status:
@@ -123,7 +138,7 @@ class Front:
         infrastructure = route is not None and route.is_infrastructure
         method, path = (route.method, route.template.text) if route else ("", "unmatched")
         if not infrastructure:
-            self._seconds.labels(method, path, str(code)).observe(seconds)
+            self._seconds.labels(method, path, str(code), context.key_name.get()).observe(seconds)
         log = self._log.error if code == 500 else self._log.debug if infrastructure else self._log.info
         log(
             "http",

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from gateway.auth.scopes import scope_of
 from gateway.backends import Backend
 from gateway.calls import own_error, time_left
+from gateway.http.admission import ADMISSION
 from gateway.http.bindings import Binding, bindings_of
 from gateway.http.body import BodyReader
 from gateway.http.line_stream import LineStream
@@ -18,6 +19,7 @@ from gateway.http.request_reader import RequestReader
 from gateway.http.routes import Route
 from gateway.http.upload import Upload
 from gateway.http.writing import json_response, message_json
+from gateway.limits.texts import text_counter
 from servicekit.context import REQUEST_ID_KEY, request_id
 from servicekit.off_loop import off_loop
 
@@ -45,6 +47,7 @@ class _Transcoder:
         self._bodies = bodies
         self._reader = RequestReader(binding)
         self._response_class = GetMessageClass(binding.rpc.output_type)
+        self._count_texts = text_counter(binding.rpc)
         self._uploads = bool(binding.rpc.client_streaming)
         self._downloads = bool(binding.rpc.server_streaming)
         channel = backend.channel
@@ -78,14 +81,20 @@ class _Transcoder:
             return call, Upload(call, self._messages(request))
         body = await self._bodies.read(request)
         message = await off_loop(len(body) + len(query), lambda: self._reader.message(body, query, variables))
+        if self._count_texts is not None:
+            request[ADMISSION].charge_texts(self._count_texts(message))
         return self._begin(message, **_options()), None
 
     async def _messages(self, request: web.BaseRequest) -> AsyncGenerator[bytes, None]:
         count = 0
+        admission = request[ADMISSION]
         async for lines in self._bodies.lines(request):
             following = partial(next, self._reader.messages(lines, count), None)
             size = sum(map(len, lines))
             while (message := await off_loop(size, following)) is not None:
+                admission.check_again()
+                if self._count_texts is not None:
+                    await admission.pace_text()
                 yield message
             count += len(lines)
 

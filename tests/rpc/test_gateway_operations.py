@@ -112,7 +112,7 @@ async def test_requests_are_counted_by_method_route_and_code_and_nothing_that_ca
         ("", "unmatched", "405"): 1,
         ("GET", "/v1/events", "400"): 1,
     }
-    assert 'trimem_http_seconds_count{code="200",method="GET",route="/v1/events/{id}"} 2.0' in exposition
+    assert 'trimem_http_seconds_count{code="200",key="",method="GET",route="/v1/events/{id}"} 2.0' in exposition
     assert "made-up" not in exposition
 
 
