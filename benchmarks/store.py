@@ -43,13 +43,14 @@ _MORE = 3_000
 _QUERIES = 150
 _NEAREST = 10
 
-# What somebody would write by hand, with the same index settings.
+# What somebody would write by hand for the same answer, with the same index settings.
 _BEGIN = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterative_scan = 'strict_order'"
 _SQL = """
-    SELECT id, timestamp, content, metadata, embedding_state, embedding <=> $1 AS distance
-    FROM events ORDER BY embedding <=> $1 LIMIT 10
+    SELECT id, timestamp, content, metadata, embedding_state, embedding_error, embedding_attempts,
+           create_time, update_time, embedding <=> $1 AS distance
+    FROM events WHERE embedding_state = 'EMBEDDED' ORDER BY embedding <=> $1 LIMIT 10
 """
-_FILTERED = _SQL.replace("FROM events", "FROM events WHERE metadata @> $2")
+_FILTERED = _SQL.replace("ORDER BY", "AND metadata @> $2 ORDER BY")
 
 
 async def measure(local: LocalPostgres, dimension: int, events: int, console: Console) -> dict[str, Any]:
@@ -118,12 +119,16 @@ async def grow(database: Database, rows: Rows, numbers: range) -> None:
 
 
 async def search(party: StoreParty, rows: Rows, group: int | None) -> dict[str, Any]:
-    """The same queries of both in turns; the first tenth is to warm up."""
+    """The same queries of both in turns.
+
+    All of them once before, unmeasured: the first time that a connection comes to a page of the index it has to map it,
+    and the connection of the bare SQL may be the one that built the index.
+    """
     queries = rows.queries(_QUERIES)
     latencies: dict[str, list[float]] = {"store": [], "sql": []}
     right = {"store": 0, "sql": 0}
     async with party.database.connection() as connection:
-        for place, query in enumerate(queries):
+        for place, query in enumerate((*queries, *queries)):
             request = pb.SearchEventsRequest(page_size=_NEAREST, mode=pb.SEARCH_MODE_VECTOR)
             request.vector.values.extend(query.tolist())
             if group is not None:
@@ -133,9 +138,10 @@ async def search(party: StoreParty, rows: Rows, group: int | None) -> dict[str, 
             middle = time.perf_counter()
             found = await _bare(connection, query, group)
             ended = time.perf_counter()
-            if place >= _QUERIES // 10:
-                latencies["store"].append((middle - began) * 1000)
-                latencies["sql"].append((ended - middle) * 1000)
+            if place < _QUERIES:
+                continue
+            latencies["store"].append((middle - began) * 1000)
+            latencies["sql"].append((ended - middle) * 1000)
             wanted = set(rows.nearest(query, _NEAREST, group=group))
             right["store"] += len(wanted & {number_of(hit.event.id) for hit in answer.hits})
             right["sql"] += len(wanted & {number_of(row["id"]) for row in found})

@@ -24,6 +24,7 @@ from store.spaces import EVENTS_COLUMN
 
 #: A connection on loan from the pool.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 #: Seconds that opening one connection may take.
 _CONNECT_TIMEOUT = 10
@@ -59,7 +60,8 @@ class Database:
         self._max_size = max_size
         self._acquire_timeout = acquire_timeout
         self._vector_schema = "public"
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: Pool | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("database")
 
     async def facts(self, *, wait: float = 0) -> SchemaFacts:
@@ -108,6 +110,7 @@ class Database:
             await asyncio.wait_for(pool.close(), timeout=5)
         except (TimeoutError, *_GONE):
             pool.terminate()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def pool_use(self) -> PoolUse:
         """How the connections of the pool are used."""
@@ -122,16 +125,9 @@ class Database:
         Raises DatabaseUnavailableError, DeadlineExceededError, or ResourceExhaustedError when none gets free in time.
         What the database raises inside of the block is translated too.
         """
-        pool = self._pool
-        if pool is None:
-            raise DatabaseUnavailableError("the store is not connected to its database")
         async with translated():
-            left = context.remaining()
-            timeout = self._acquire_timeout if left is None else max(0.001, min(left, self._acquire_timeout))
-            try:
-                connection = await pool.acquire(timeout=timeout)
-            except TimeoutError:
-                raise ResourceExhaustedError("all database connections are busy", retry_after=1) from None
+            pool = self._opened()
+            connection = await self._acquire(pool)
             try:
                 yield connection
             finally:
@@ -142,6 +138,45 @@ class Database:
         """A connection inside of a transaction that is committed at the end of the block, undone on an exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def reading(self, settings: str) -> AsyncIterator[Connection]:
+        """A connection inside of a transaction that only reads, begun in one round trip with its settings.
+
+        `settings` is one or more statements. The end of the transaction holds nobody up: nothing depends on it.
+        """
+        async with translated():
+            pool = self._opened()
+            connection = await self._acquire(pool)
+            try:
+                await connection.execute(f"BEGIN READ ONLY; {settings}")
+                yield connection
+            finally:
+                ending = asyncio.create_task(self._end(pool, connection))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+
+    async def _end(self, pool: Pool, connection: Connection) -> None:
+        try:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            self._log.info("a connection was lost", error=type(error).__name__)
+        finally:
+            await pool.release(connection)
+
+    def _opened(self) -> Pool:
+        if self._pool is None:
+            raise DatabaseUnavailableError("the store is not connected to its database")
+        return self._pool
+
+    async def _acquire(self, pool: Pool) -> Connection:
+        left = context.remaining()
+        timeout = self._acquire_timeout if left is None else max(0.001, min(left, self._acquire_timeout))
+        try:
+            return await pool.acquire(timeout=timeout)
+        except TimeoutError:
+            raise ResourceExhaustedError("all database connections are busy", retry_after=1) from None
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection outside of the pool, for those who must not wait for one."""

@@ -47,20 +47,30 @@ def rank(
     candidates: Candidates, mode: SearchMode, *, recency: Recency | None = None, least: float | None = None
 ) -> Ranking:
     """Order candidates; `least` is the least similarity of a hit."""
-    kept = [
-        one for one in candidates.found if least is None or (one.similarity is not None and one.similarity >= least)
-    ]
+    kept = candidates.found
+    if least is not None:
+        kept = [one for one in kept if one.similarity is not None and one.similarity >= least]
     score = _Score(candidates, mode)
-    scored = [(one, score.of(one), recency.halvings(one.timestamp) if recency else 0.0) for one in kept]
+    if recency is None:
+        scored = [Scored(one.id, score.of(one), one.similarity or 0.0, one.lexical_score) for one in kept]
+        scored.sort(key=_worse)
+    else:
+        scored = _aged(kept, score, recency)
+    return Ranking(scored, score.unseen(aged=recency is not None))
+
+
+def _aged(kept: Sequence[Candidate], score: "_Score", recency: Recency) -> list[Scored]:
+    """Hits whose scores have lost by age, best first."""
+    aged = [(one, score.of(one), recency.halvings(one.timestamp)) for one in kept]
     # By the logarithm: with a short half-life all scores may be too small for a float, and still have an order.
-    scored.sort(key=lambda each: (each[2] - (math.log2(each[1]) if each[1] > 0 else -math.inf), each[0].id))
-    return Ranking(
-        [
-            Scored(one.id, value * 0.5**halvings, one.similarity or 0.0, one.lexical_score)
-            for one, value, halvings in scored
-        ],
-        score.unseen(aged=recency is not None),
-    )
+    aged.sort(key=lambda each: (each[2] - (math.log2(each[1]) if each[1] > 0 else -math.inf), each[0].id))
+    return [
+        Scored(one.id, value * 0.5**halvings, one.similarity or 0.0, one.lexical_score) for one, value, halvings in aged
+    ]
+
+
+def _worse(one: Scored) -> tuple[float, UUID]:
+    return -one.score, one.id
 
 
 class _Score:
@@ -69,6 +79,9 @@ class _Score:
     def __init__(self, candidates: Candidates, mode: SearchMode) -> None:
         self._mode = mode
         self._candidates = candidates
+        self._nearest, self._spread, self._typical = 0.0, _LEAST_SPREAD, -1.0
+        if mode is not SearchMode.HYBRID:
+            return
         similarities = sorted((one.similarity for one in candidates.found if one.similarity is not None), reverse=True)
         self._nearest = similarities[0] if similarities else 0.0
         floor = similarities[:_FLOOR_PLACE][-1] if similarities else 0.0
@@ -77,8 +90,7 @@ class _Score:
 
     def of(self, candidate: Candidate) -> float:
         """Of a candidate."""
-        similarity = self._typical if candidate.similarity is None else candidate.similarity
-        return self._of(similarity, candidate.lexical_score)
+        return self._of(candidate.similarity, candidate.lexical_score)
 
     def unseen(self, *, aged: bool) -> float:
         """What an event that was not looked at may score, were it new; 0 when all were looked at."""
@@ -89,9 +101,11 @@ class _Score:
             return 0.0
         return self._of(similarity, lexical)
 
-    def _of(self, similarity: float, lexical: float) -> float:
+    def _of(self, similarity: float | None, lexical: float) -> float:
+        if similarity is None:
+            similarity = self._typical
         if self._mode is SearchMode.VECTOR:
-            return _unit((similarity + 1) / 2)
+            return (similarity + 1) / 2
         best = self._candidates.best_lexical_score
         words = _unit(lexical / best) if best > 0 else 0.0
         if self._mode is SearchMode.LEXICAL:

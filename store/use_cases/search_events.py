@@ -25,6 +25,10 @@ MAX_QUERY_BYTES = 16 * 1024
 #: Words of a query that count: the first ones. A question has a dozen.
 MAX_QUERY_WORDS = 64
 
+#: What a search by vector alone finds at least, and pages of it. Most callers want the first page only, and with 200
+#: events the others cost as much as that.
+_FEW_HITS, _FEW_PAGES = 50, 5
+
 #: Candidates of each kind when age counts: a new event may come from far behind.
 _AGED_CANDIDATES = 1000
 
@@ -93,7 +97,12 @@ class SearchEvents:
             # With another order than by vector they would not be the page.
             bring=min(size, _READ_AT_ONCE) if mode is SearchMode.VECTOR else 0,
         )
-        limit = MOST_HITS if question.recency is None else _AGED_CANDIDATES
+        if question.recency is not None:
+            limit = _AGED_CANDIDATES
+        elif mode is SearchMode.VECTOR:
+            limit = min(MOST_HITS, max(_FEW_HITS, _FEW_PAGES * size))
+        else:
+            limit = MOST_HITS
         candidates = await self._events.candidates(question, search.matching, limit)
         least = None if search.min_similarity is None else search.min_similarity - _ROUNDING
         ranking = rank(candidates, mode, recency=question.recency, least=least)

@@ -59,8 +59,8 @@ def _event(dice: np.random.Generator, away: float, timestamp: datetime, owner: s
 def short_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """The index stops after 400 rows of a partition, and is asked as it would be with more rows than here."""
     settings = "hnsw.max_scan_tuples = 400", "enable_bitmapscan = off", "enable_sort = off"
-    begin = "; SET LOCAL ".join((search_sql.BEGIN_SEARCH, *settings))
-    monkeypatch.setattr(search_sql, "BEGIN_SEARCH", begin)
+    begin = "; SET LOCAL ".join((search_sql.SETTINGS, *settings))
+    monkeypatch.setattr(search_sql, "SETTINGS", begin)
     monkeypatch.setattr(search_sql, "_SCANNED", 200)
 
 

@@ -227,7 +227,7 @@ async def test_events_are_read_within_the_filter_and_those_that_are_gone_are_not
 async def plan(database: Database, statement: str, *arguments: object) -> str:
     """How a search would run a statement."""
     async with database.transaction() as connection:
-        await connection.execute(search_sql.BEGIN_SEARCH.format(timeout=0))
+        await connection.execute(search_sql.SETTINGS.format(timeout=0))
         rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
     return json.dumps(json.loads(rows[0][0]))
 

@@ -106,6 +106,22 @@ async def test_a_search_finds_at_most_two_hundred(store: StoreUnderTest) -> None
         assert len(found) == len(set(found)) == 200
 
 
+@pytest.mark.parametrize(("size", "most"), [(5, 50), (20, 100)])
+async def test_a_search_by_vector_finds_five_pages_or_fifty(store: StoreUnderTest, size: int, most: int) -> None:
+    requests = [{"event": {"content": {"text": f"apple {number}"}}} for number in range(120)]
+    await store.stub.BatchCreateEvents(ParseDict({"requests": requests}, pb.BatchCreateEventsRequest()))
+
+    found: set[str] = set()
+    answer = await search(store, query="apple", mode="SEARCH_MODE_VECTOR", page_size=size)
+    while answer.next_page_token:
+        found |= {hit.event.id for hit in answer.hits}
+        token = answer.next_page_token
+        answer = await search(store, query="apple", mode="SEARCH_MODE_VECTOR", page_size=size, page_token=token)
+    found |= {hit.event.id for hit in answer.hits}
+
+    assert len(found) == most
+
+
 async def test_an_answer_says_when_the_scan_was_cut(store: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(6):
         await store.create(content={"text": "common"})

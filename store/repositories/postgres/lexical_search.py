@@ -8,7 +8,7 @@ from uuid import UUID
 from store.bm25 import K1, B, Weights, weights
 from store.database import Connection
 from store.events import EventFilter, Vector
-from store.repositories.postgres.rows import Row, conditions
+from store.repositories.postgres.rows import Row, conditions, similarity
 from store.repositories.search import Recency
 
 #: How often one search looks up a word in an event. A question of ten words is compared with
@@ -66,7 +66,7 @@ _UNPACKED = f"""
 
 # Terms to find events by, filter; terms, weights, average; how many to look at; recency; how many to return.
 BY_WORDS = f"""
-    SELECT e.id, e.timestamp, scored.score, count(*) OVER () AS looked_at
+    SELECT e.id, e.timestamp, NULL::float8 AS similarity, scored.score, count(*) OVER () AS looked_at
     FROM (
         SELECT id, timestamp, {_UNPACKED.format(average="$7")}
         FROM events
@@ -83,7 +83,7 @@ BY_WORDS = f"""
 
 # Both scores of events that one arm found. The keys know the timestamp, and it the partition.
 BOTH_SCORES = f"""
-    SELECT e.id, e.timestamp, scored.score, e.distance
+    SELECT e.id, e.timestamp, {similarity("e.distance")} AS similarity, scored.score
     FROM (
         SELECT e.id, e.timestamp, {_UNPACKED.format(average="$5")},
                CASE WHEN embedding_state = 'EMBEDDED' THEN embedding <=> $2 END AS distance
@@ -97,7 +97,7 @@ BOTH_SCORES = f"""
 
 @dataclass(frozen=True, slots=True)
 class FoundByWords:
-    """Rows of the best events, and the score that those which were not looked at may reach."""
+    """Rows of candidates, and the score that those which were not looked at may reach."""
 
     rows: list[Row]
     unseen: float
@@ -147,7 +147,7 @@ async def best_by_words(
 
 
 async def both_scores(connection: Connection, ids: Sequence[UUID], vector: Vector, weighed: Weights) -> list[Row]:
-    """Rows of events with their distance, NULL without a vector, and their score."""
+    """Rows of candidates."""
     if not ids:
         return []
     return await connection.fetch(BOTH_SCORES, ids, vector, weighed.terms, weighed.idf, weighed.average_length)

@@ -16,6 +16,11 @@ EVENT_COLUMNS = """
 """
 
 
+def similarity(distance: str) -> str:
+    """SQL for the cosine, without the rounding of float32; NULL for what has no direction, or no vector."""
+    return f"CASE WHEN {distance} <> 'NaN' THEN least(1, greatest(-1, 1 - {distance})) END"
+
+
 def conditions(matching: EventFilter) -> tuple[Json | None, datetime | None, datetime | None]:
     return matching.metadata or None, matching.start_time, matching.end_time
 

@@ -1,15 +1,15 @@
 """Search in PostgreSQL: by vector, by words, and both."""
 
-import math
+import time
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 from uuid import UUID
 
 from servicekit import context
 from servicekit.errors import DeadlineExceededError
 from store.bm25 import Weights
 from store.database import Connection, Database
-from store.events import Event, EventFilter, Vector
+from store.events import EmbeddingSpace, Event, EventFilter, Vector
 from store.repositories.postgres.lexical_search import best_by_words, both_scores, weigh
 from store.repositories.postgres.rows import (
     EVENT_COLUMNS,
@@ -17,16 +17,17 @@ from store.repositories.postgres.rows import (
     conditions,
     event_of,
     has_unrecorded_vectors,
+    similarity,
     space_of,
 )
-from store.repositories.postgres.spaces import RECORDED, SPACE
+from store.repositories.postgres.spaces import SPACE
 from store.repositories.search import Candidate, Candidates, Question
 from store.spaces import EVENTS_COLUMN, require_same_space
 
-# Several statements in one round trip. The lock is the one that every query takes: from here to the end of the
-# transaction nobody can swap columns under us, and the space that is read after it is that of the vectors we compare.
+# The lock is the one that every query takes: from here to the end of the transaction nobody can swap columns under us,
+# and the space that is read after it is that of the vectors we compare.
 # The planner takes looking for words in every row of a small partition for cheaper than asking the index. It is not.
-BEGIN_SEARCH = """
+SETTINGS = """
     SET LOCAL statement_timeout = {timeout};
     LOCK TABLE ONLY events IN ACCESS SHARE MODE;
     SET LOCAL enable_seqscan = off;
@@ -39,6 +40,9 @@ BEGIN_SEARCH = """
 #: Rows of one partition that a scan of its index surely goes through, if it must: half of what is set above, for how
 #: many rows there are is an estimate.
 _SCANNED = 20_000
+
+#: Seconds for which the answer to BEYOND_SCAN holds. Nobody writes the other half in them, into indexes of vectors.
+_SIZES_HOLD = 5.0
 
 #: Fewer rows that match are all compared, rather than left to an index that may stop before it comes to them. To count
 #: as far as this is what a filter that more rows match costs.
@@ -70,9 +74,11 @@ _BROUGHT = ", ".join(
 )
 
 # The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
-# nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN.
+# nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN. Rows begin like a
+# Candidate. The space comes along, because a statement of its own costs as much as a tenth of a search.
 NEAREST = f"""
-    SELECT id, timestamp, distance, {_BROUGHT}
+    SELECT id, timestamp, {similarity("distance")} AS similarity, 0::float8 AS score, {_BROUGHT},
+           (SELECT fingerprint FROM embedding_spaces WHERE column_name = '{EVENTS_COLUMN}') AS fingerprint
     FROM (
         SELECT {EVENT_COLUMNS}, embedding <=> $1 AS distance
         FROM events
@@ -111,7 +117,8 @@ EVENTS_WITHOUT_KEY = f"""
 """
 
 
-_Found: TypeAlias = dict[UUID, Candidate]
+#: Rows of both arms begin with these.
+_OF_CANDIDATE = len(Candidate._fields)
 
 
 class _Nearest(NamedTuple):
@@ -126,26 +133,26 @@ class PostgresSearch:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._beyond_scan = False
+        self._measure_at = 0.0
 
     async def candidates(self, question: Question, matching: EventFilter, limit: int) -> Candidates:
         """See SearchRepository."""
-        async with self._database.transaction() as connection:
-            await connection.execute(BEGIN_SEARCH.format(timeout=_milliseconds_left()))
+        settings = SETTINGS.format(timeout=_milliseconds_left())
+        async with self._database.reading(settings) as connection:
             weighed = await weigh(connection, question.terms, matching)
             by_words = await best_by_words(connection, weighed, matching, question.recency, limit)
-            found = {row["id"]: Candidate(row["id"], row["timestamp"], None, row["score"]) for row in by_words.rows}
+            found = [Candidate(*row[:_OF_CANDIDATE]) for row in by_words.rows]
             if question.vector is None:
-                return Candidates(list(found.values()), weighed.weights.most, by_words.unseen)
-            rows, may_miss = await _nearest(connection, question, question.vector, matching, limit)
-            near = {
-                row["id"]: Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), 0.0) for row in rows
-            }
+                return Candidates(found, weighed.weights.most, by_words.unseen)
+            rows, may_miss = await self._nearest(connection, question, question.vector, matching, limit)
+            near = [Candidate(*row[:_OF_CANDIDATE]) for row in rows]
             found = await _compared(connection, near, found, question.vector, weighed.weights)
         return Candidates(
-            list(found.values()),
+            found,
             weighed.weights.most,
             by_words.unseen,
-            (_similarity(rows[-1]["distance"]) or 0.0) if len(rows) == limit else -1.0,
+            rows[-1]["similarity"] if len(rows) == limit else -1.0,
             {row["id"]: event_of(row) for row in rows[: question.bring]},
             may_miss,
         )
@@ -162,35 +169,46 @@ class PostgresSearch:
                 found |= {row["id"]: event_of(row) for row in rows}
         return found
 
+    async def _nearest(
+        self, connection: Connection, question: Question, vector: Vector, matching: EventFilter, limit: int
+    ) -> _Nearest:
+        """The nearest events.
 
-async def _nearest(
-    connection: Connection, question: Question, vector: Vector, matching: EventFilter, limit: int
-) -> _Nearest:
-    """The nearest events.
+        The index comes first. It looks at a bounded number of rows of each partition: with a filter it may come back
+        with less than was asked for, or miss what is near in one partition and fill up from another. Where it may, and
+        where few rows match, all of those are compared.
+        """
+        arguments = (vector, *conditions(matching), limit, question.bring)
+        may_miss = matching != EventFilter() and await self._is_beyond_scan(connection)
+        if may_miss and await _match_few(connection, matching):
+            nearest = _Nearest(await _exactly(connection, *arguments))
+        else:
+            nearest = _Nearest(await connection.fetch(NEAREST, *arguments), may_miss)
+            if len(nearest.rows) < limit:
+                nearest = _Nearest(await _exactly(connection, *arguments))
+        await _require_space(connection, question.space, nearest.rows)
+        return nearest
 
-    The index comes first. It looks at a bounded number of rows of each partition: with a filter it may come back with
-    less than was asked for, or miss what is near in one partition and fill up from another. Where it may, and where few
-    rows match, all of those are compared.
-    """
-    row = await connection.fetchrow(RECORDED, EVENTS_COLUMN)
-    if row is None:
-        row = await connection.fetchrow(SPACE, EVENTS_COLUMN, [])
-    stored = space_of(row)
-    unrecorded = stored is None and has_unrecorded_vectors(row)
-    require_same_space(stored, question.space, has_unrecorded_vectors=unrecorded)
-    if stored is None:
-        return _Nearest()
-    arguments = (vector, *conditions(matching), limit, question.bring)
-    may_miss = matching != EventFilter() and await connection.fetchval(BEYOND_SCAN, _SCANNED)
-    if may_miss:
-        await connection.execute(PLAN_FOR_FILTER)
-        few = await connection.fetchval(MATCHES, _COMPARED, *conditions(matching)) < _COMPARED
-        if few:
-            return _Nearest(await _exactly(connection, *arguments))
-    rows = await connection.fetch(NEAREST, *arguments)
-    if len(rows) < limit:
-        return _Nearest(await _exactly(connection, *arguments))
-    return _Nearest(rows, may_miss)
+    async def _is_beyond_scan(self, connection: Connection) -> bool:
+        """Whether there is a partition that a scan may not go through; sizes are looked at now and then."""
+        if time.monotonic() >= self._measure_at:
+            self._beyond_scan = await connection.fetchval(BEYOND_SCAN, _SCANNED)
+            self._measure_at = time.monotonic() + _SIZES_HOLD
+        return self._beyond_scan
+
+
+async def _require_space(connection: Connection, space: EmbeddingSpace | None, rows: Sequence[Row]) -> None:
+    """Raise unless the vectors that were compared are of this space."""
+    recorded = rows[0]["fingerprint"] if rows else None
+    if recorded is not None and (space is None or space.fingerprint == recorded):
+        return
+    row = await connection.fetchrow(SPACE, EVENTS_COLUMN, [])
+    require_same_space(space_of(row), space, has_unrecorded_vectors=has_unrecorded_vectors(row))
+
+
+async def _match_few(connection: Connection, matching: EventFilter) -> bool:
+    await connection.execute(PLAN_FOR_FILTER)
+    return int(await connection.fetchval(MATCHES, _COMPARED, *conditions(matching))) < _COMPARED
 
 
 async def _exactly(connection: Connection, *arguments: object) -> list[Row]:
@@ -201,22 +219,20 @@ async def _exactly(connection: Connection, *arguments: object) -> list[Row]:
     return rows
 
 
-async def _compared(connection: Connection, near: _Found, by_words: _Found, vector: Vector, weighed: Weights) -> _Found:
+async def _compared(
+    connection: Connection, near: list[Candidate], by_words: list[Candidate], vector: Vector, weighed: Weights
+) -> list[Candidate]:
     """The candidates of both arms, those of one arm compared in the other way too."""
     if not weighed.terms:
         return near
     # What has no key, or is gone since, stays as it was found.
-    found = by_words | near
-    for key in near.keys() & by_words.keys():
-        found[key] = near[key]._replace(lexical_score=by_words[key].lexical_score)
-    for row in await both_scores(connection, [*near.keys() ^ by_words.keys()], vector, weighed):
-        found[row["id"]] = Candidate(row["id"], row["timestamp"], _similarity(row["distance"]), row["score"])
-    return found
-
-
-def _similarity(distance: float | None) -> float | None:
-    """The cosine, without the rounding of float32; None for what has no direction."""
-    return None if distance is None or math.isnan(distance) else min(1.0, max(-1.0, 1 - distance))
+    found = {one.id: one for one in (*by_words, *near)}
+    nearest, worded = {one.id for one in near}, {one.id: one.lexical_score for one in by_words}
+    for key in nearest & worded.keys():
+        found[key] = found[key]._replace(lexical_score=worded[key])
+    for row in await both_scores(connection, [*nearest ^ worded.keys()], vector, weighed):
+        found[row["id"]] = Candidate(*row[:_OF_CANDIDATE])
+    return list(found.values())
 
 
 def _milliseconds_left() -> int:

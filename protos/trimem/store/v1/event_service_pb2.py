@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
@@ -31,17 +32,43 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from trimem.embedding.v1 import embedding_pb2 as trimem_dot_embedding_dot_v1_dot_embedding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/store/v1/event_service.proto\x12\x0ftrimem.store.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a#trimem/embedding/v1/embedding.proto\"\xe8\x02\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x38\n\x0f\x65mbedding_state\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EmbeddingState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65mbedding_error\x18\x08 \x01(\t\x12\x1a\n\x12\x65mbedding_attempts\x18\t \x01(\x05\"\x98\x01\n\x12\x43reateEventRequest\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12+\n\x06vector\x18\x03 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12\x1a\n\x12vector_fingerprint\x18\x04 \x01(\t\"<\n\x13\x43reateEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\"Q\n\x18\x42\x61tchCreateEventsRequest\x12\x35\n\x08requests\x18\x01 \x03(\x0b\x32#.trimem.store.v1.CreateEventRequest\"V\n\x19\x42\x61tchCreateEventsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.trimem.store.v1.BatchCreateEventsResult\"q\n\x17\x42\x61tchCreateEventsResult\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.EventH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"L\n\x13ImportEventsRequest\x12\x35\n\x08requests\x18\x01 \x03(\x0b\x32#.trimem.store.v1.CreateEventRequest\"\xbc\x01\n\x14ImportEventsResponse\x12\x15\n\rsettled_count\x18\x01 \x01(\x03\x12\x14\n\x0cstored_count\x18\x02 \x01(\x03\x12\x16\n\x0erepeated_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x04 \x01(\x03\x12\x15\n\rpending_count\x18\x05 \x01(\x03\x12\x32\n\x06\x65rrors\x18\x06 \x03(\x0b\x32\".trimem.store.v1.ImportEventsError\"E\n\x11ImportEventsError\x12\r\n\x05index\x18\x01 \x01(\x03\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"l\n\x12UpdateEventRequest\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"<\n\x13UpdateEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\" \n\x12\x44\x65leteEventRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteEventResponse\"\x1d\n\x0fGetEventRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x10GetEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\"\x84\x02\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x0fmetadata_filter\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0f\x65mbedding_state\x18\x06 \x01(\x0e\x32\x1f.trimem.store.v1.EmbeddingState\"U\n\x12ListEventsResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.trimem.store.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x03\n\x13SearchEventsRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x06vector\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12)\n\x04mode\x18\x03 \x01(\x0e\x32\x1b.trimem.store.v1.SearchMode\x12\x30\n\x0fmetadata_filter\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0emin_similarity\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\x12\x34\n\x11recency_half_life\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\n\x0f_min_similarity\"\xa8\x01\n\x14SearchEventsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.trimem.store.v1.SearchHit\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.trimem.store.v1.SearchMode\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\"l\n\tSearchHit\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\x12\x15\n\rlexical_score\x18\x04 \x01(\x01*\xa5\x01\n\x0e\x45mbeddingState\x12\x1f\n\x1b\x45MBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45MBEDDING_STATE_EMBEDDED\x10\x01\x12\x1b\n\x17\x45MBEDDING_STATE_PENDING\x10\x02\x12\x1b\n\x17\x45MBEDDING_STATE_SKIPPED\x10\x03\x12\x1a\n\x16\x45MBEDDING_STATE_FAILED\x10\x04*r\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x01\x12\x16\n\x12SEARCH_MODE_VECTOR\x10\x02\x12\x17\n\x13SEARCH_MODE_LEXICAL\x10\x03\x32\xdc\x07\n\x0c\x45ventService\x12z\n\x0b\x43reateEvent\x12#.trimem.store.v1.CreateEventRequest\x1a$.trimem.store.v1.CreateEventResponse\" \x82\xd3\xe4\x93\x02\x1a\"\n/v1/events:\x05\x65ventb\x05\x65vent\x12\x8d\x01\n\x11\x42\x61tchCreateEvents\x12).trimem.store.v1.BatchCreateEventsRequest\x1a*.trimem.store.v1.BatchCreateEventsResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/events:batchCreate:\x01*\x12]\n\x0cImportEvents\x12$.trimem.store.v1.ImportEventsRequest\x1a%.trimem.store.v1.ImportEventsResponse(\x01\x12\x85\x01\n\x0bUpdateEvent\x12#.trimem.store.v1.UpdateEventRequest\x1a$.trimem.store.v1.UpdateEventResponse\"+\x82\xd3\xe4\x93\x02%2\x15/v1/events/{event.id}:\x05\x65ventb\x05\x65vent\x12q\n\x0b\x44\x65leteEvent\x12#.trimem.store.v1.DeleteEventRequest\x1a$.trimem.store.v1.DeleteEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11*\x0f/v1/events/{id}\x12r\n\x08GetEvent\x12 .trimem.store.v1.GetEventRequest\x1a!.trimem.store.v1.GetEventResponse\"!\x90\x02\x01\x82\xd3\xe4\x93\x02\x18\x12\x0f/v1/events/{id}b\x05\x65vent\x12l\n\nListEvents\x12\".trimem.store.v1.ListEventsRequest\x1a#.trimem.store.v1.ListEventsResponse\"\x15\x90\x02\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x83\x01\n\x0cSearchEvents\x12$.trimem.store.v1.SearchEventsRequest\x1a%.trimem.store.v1.SearchEventsResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\n/v1/searchZ\x0f\"\n/v1/search:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/store/v1/event_service.proto\x12\x0ftrimem.store.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a#trimem/embedding/v1/embedding.proto\"\x8c\x03\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x02\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12>\n\x0f\x65mbedding_state\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EmbeddingStateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x65mbedding_error\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x12\x65mbedding_attempts\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x9e\x01\n\x12\x43reateEventRequest\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.EventB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12+\n\x06vector\x18\x03 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12\x1a\n\x12vector_fingerprint\x18\x04 \x01(\t\"<\n\x13\x43reateEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\"W\n\x18\x42\x61tchCreateEventsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32#.trimem.store.v1.CreateEventRequestB\x04\xe2\x41\x01\x02\"V\n\x19\x42\x61tchCreateEventsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.trimem.store.v1.BatchCreateEventsResult\"q\n\x17\x42\x61tchCreateEventsResult\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.EventH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"R\n\x13ImportEventsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32#.trimem.store.v1.CreateEventRequestB\x04\xe2\x41\x01\x02\"\xbc\x01\n\x14ImportEventsResponse\x12\x15\n\rsettled_count\x18\x01 \x01(\x03\x12\x14\n\x0cstored_count\x18\x02 \x01(\x03\x12\x16\n\x0erepeated_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x04 \x01(\x03\x12\x15\n\rpending_count\x18\x05 \x01(\x03\x12\x32\n\x06\x65rrors\x18\x06 \x03(\x0b\x32\".trimem.store.v1.ImportEventsError\"E\n\x11ImportEventsError\x12\r\n\x05index\x18\x01 \x01(\x03\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"r\n\x12UpdateEventRequest\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.EventB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"<\n\x13UpdateEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\"&\n\x12\x44\x65leteEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13\x44\x65leteEventResponse\"#\n\x0fGetEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"9\n\x10GetEventResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\"\x84\x02\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x30\n\x0fmetadata_filter\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0f\x65mbedding_state\x18\x06 \x01(\x0e\x32\x1f.trimem.store.v1.EmbeddingState\"U\n\x12ListEventsResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.trimem.store.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x03\n\x13SearchEventsRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x06vector\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12)\n\x04mode\x18\x03 \x01(\x0e\x32\x1b.trimem.store.v1.SearchMode\x12\x30\n\x0fmetadata_filter\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0emin_similarity\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\t\x12\x34\n\x11recency_half_life\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\n\x0f_min_similarity\"\xa8\x01\n\x14SearchEventsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.trimem.store.v1.SearchHit\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.trimem.store.v1.SearchMode\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\"l\n\tSearchHit\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.trimem.store.v1.Event\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\x12\x15\n\rlexical_score\x18\x04 \x01(\x01*\xa5\x01\n\x0e\x45mbeddingState\x12\x1f\n\x1b\x45MBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45MBEDDING_STATE_EMBEDDED\x10\x01\x12\x1b\n\x17\x45MBEDDING_STATE_PENDING\x10\x02\x12\x1b\n\x17\x45MBEDDING_STATE_SKIPPED\x10\x03\x12\x1a\n\x16\x45MBEDDING_STATE_FAILED\x10\x04*r\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x01\x12\x16\n\x12SEARCH_MODE_VECTOR\x10\x02\x12\x17\n\x13SEARCH_MODE_LEXICAL\x10\x03\x32\x82\x08\n\x0c\x45ventService\x12z\n\x0b\x43reateEvent\x12#.trimem.store.v1.CreateEventRequest\x1a$.trimem.store.v1.CreateEventResponse\" \x82\xd3\xe4\x93\x02\x1a\"\n/v1/events:\x05\x65ventb\x05\x65vent\x12\x8d\x01\n\x11\x42\x61tchCreateEvents\x12).trimem.store.v1.BatchCreateEventsRequest\x1a*.trimem.store.v1.BatchCreateEventsResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/events:batchCreate:\x01*\x12\x82\x01\n\x0cImportEvents\x12$.trimem.store.v1.ImportEventsRequest\x1a%.trimem.store.v1.ImportEventsResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x11/v1/events:import:\x08requests(\x01\x12\x85\x01\n\x0bUpdateEvent\x12#.trimem.store.v1.UpdateEventRequest\x1a$.trimem.store.v1.UpdateEventResponse\"+\x82\xd3\xe4\x93\x02%2\x15/v1/events/{event.id}:\x05\x65ventb\x05\x65vent\x12q\n\x0b\x44\x65leteEvent\x12#.trimem.store.v1.DeleteEventRequest\x1a$.trimem.store.v1.DeleteEventResponse\"\x17\x82\xd3\xe4\x93\x02\x11*\x0f/v1/events/{id}\x12r\n\x08GetEvent\x12 .trimem.store.v1.GetEventRequest\x1a!.trimem.store.v1.GetEventResponse\"!\x90\x02\x01\x82\xd3\xe4\x93\x02\x18\x12\x0f/v1/events/{id}b\x05\x65vent\x12l\n\nListEvents\x12\".trimem.store.v1.ListEventsRequest\x1a#.trimem.store.v1.ListEventsResponse\"\x15\x90\x02\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x83\x01\n\x0cSearchEvents\x12$.trimem.store.v1.SearchEventsRequest\x1a%.trimem.store.v1.SearchEventsResponse\"&\x90\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\n/v1/searchZ\x0f\"\n/v1/search:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trimem.store.v1.event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EVENT'].fields_by_name['content']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['content']._serialized_options = b'\342A\001\002'
+  _globals['_EVENT'].fields_by_name['embedding_state']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['embedding_state']._serialized_options = b'\342A\001\003'
+  _globals['_EVENT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_EVENT'].fields_by_name['update_time']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_EVENT'].fields_by_name['embedding_error']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['embedding_error']._serialized_options = b'\342A\001\003'
+  _globals['_EVENT'].fields_by_name['embedding_attempts']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['embedding_attempts']._serialized_options = b'\342A\001\003'
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._loaded_options = None
+  _globals['_CREATEEVENTREQUEST'].fields_by_name['event']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_BATCHCREATEEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002'
+  _globals['_IMPORTEVENTSREQUEST'].fields_by_name['requests']._loaded_options = None
+  _globals['_IMPORTEVENTSREQUEST'].fields_by_name['requests']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['event']._loaded_options = None
+  _globals['_UPDATEEVENTREQUEST'].fields_by_name['event']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_GETEVENTREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['CreateEvent']._serialized_options = b'\202\323\344\223\002\032\"\n/v1/events:\005eventb\005event'
   _globals['_EVENTSERVICE'].methods_by_name['BatchCreateEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['BatchCreateEvents']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/events:batchCreate:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['ImportEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ImportEvents']._serialized_options = b'\202\323\344\223\002\035\"\021/v1/events:import:\010requests'
   _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['UpdateEvent']._serialized_options = b'\202\323\344\223\002%2\025/v1/events/{event.id}:\005eventb\005event'
   _globals['_EVENTSERVICE'].methods_by_name['DeleteEvent']._loaded_options = None
@@ -52,50 +79,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\202\323\344\223\002\014\022\n/v1/events'
   _globals['_EVENTSERVICE'].methods_by_name['SearchEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['SearchEvents']._serialized_options = b'\220\002\001\202\323\344\223\002\035\022\n/v1/searchZ\017\"\n/v1/search:\001*'
-  _globals['_EMBEDDINGSTATE']._serialized_start=2846
-  _globals['_EMBEDDINGSTATE']._serialized_end=3011
-  _globals['_SEARCHMODE']._serialized_start=3013
-  _globals['_SEARCHMODE']._serialized_end=3127
-  _globals['_EVENT']._serialized_start=278
-  _globals['_EVENT']._serialized_end=638
-  _globals['_CREATEEVENTREQUEST']._serialized_start=641
-  _globals['_CREATEEVENTREQUEST']._serialized_end=793
-  _globals['_CREATEEVENTRESPONSE']._serialized_start=795
-  _globals['_CREATEEVENTRESPONSE']._serialized_end=855
-  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_start=857
-  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_end=938
-  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_start=940
-  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_end=1026
-  _globals['_BATCHCREATEEVENTSRESULT']._serialized_start=1028
-  _globals['_BATCHCREATEEVENTSRESULT']._serialized_end=1141
-  _globals['_IMPORTEVENTSREQUEST']._serialized_start=1143
-  _globals['_IMPORTEVENTSREQUEST']._serialized_end=1219
-  _globals['_IMPORTEVENTSRESPONSE']._serialized_start=1222
-  _globals['_IMPORTEVENTSRESPONSE']._serialized_end=1410
-  _globals['_IMPORTEVENTSERROR']._serialized_start=1412
-  _globals['_IMPORTEVENTSERROR']._serialized_end=1481
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=1483
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=1591
-  _globals['_UPDATEEVENTRESPONSE']._serialized_start=1593
-  _globals['_UPDATEEVENTRESPONSE']._serialized_end=1653
-  _globals['_DELETEEVENTREQUEST']._serialized_start=1655
-  _globals['_DELETEEVENTREQUEST']._serialized_end=1687
-  _globals['_DELETEEVENTRESPONSE']._serialized_start=1689
-  _globals['_DELETEEVENTRESPONSE']._serialized_end=1710
-  _globals['_GETEVENTREQUEST']._serialized_start=1712
-  _globals['_GETEVENTREQUEST']._serialized_end=1741
-  _globals['_GETEVENTRESPONSE']._serialized_start=1743
-  _globals['_GETEVENTRESPONSE']._serialized_end=1800
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1803
-  _globals['_LISTEVENTSREQUEST']._serialized_end=2063
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=2065
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=2150
-  _globals['_SEARCHEVENTSREQUEST']._serialized_start=2153
-  _globals['_SEARCHEVENTSREQUEST']._serialized_end=2562
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=2565
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=2733
-  _globals['_SEARCHHIT']._serialized_start=2735
-  _globals['_SEARCHHIT']._serialized_end=2843
-  _globals['_EVENTSERVICE']._serialized_start=3130
-  _globals['_EVENTSERVICE']._serialized_end=4118
+  _globals['_EMBEDDINGSTATE']._serialized_start=2951
+  _globals['_EMBEDDINGSTATE']._serialized_end=3116
+  _globals['_SEARCHMODE']._serialized_start=3118
+  _globals['_SEARCHMODE']._serialized_end=3232
+  _globals['_EVENT']._serialized_start=311
+  _globals['_EVENT']._serialized_end=707
+  _globals['_CREATEEVENTREQUEST']._serialized_start=710
+  _globals['_CREATEEVENTREQUEST']._serialized_end=868
+  _globals['_CREATEEVENTRESPONSE']._serialized_start=870
+  _globals['_CREATEEVENTRESPONSE']._serialized_end=930
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_start=932
+  _globals['_BATCHCREATEEVENTSREQUEST']._serialized_end=1019
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_start=1021
+  _globals['_BATCHCREATEEVENTSRESPONSE']._serialized_end=1107
+  _globals['_BATCHCREATEEVENTSRESULT']._serialized_start=1109
+  _globals['_BATCHCREATEEVENTSRESULT']._serialized_end=1222
+  _globals['_IMPORTEVENTSREQUEST']._serialized_start=1224
+  _globals['_IMPORTEVENTSREQUEST']._serialized_end=1306
+  _globals['_IMPORTEVENTSRESPONSE']._serialized_start=1309
+  _globals['_IMPORTEVENTSRESPONSE']._serialized_end=1497
+  _globals['_IMPORTEVENTSERROR']._serialized_start=1499
+  _globals['_IMPORTEVENTSERROR']._serialized_end=1568
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=1570
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=1684
+  _globals['_UPDATEEVENTRESPONSE']._serialized_start=1686
+  _globals['_UPDATEEVENTRESPONSE']._serialized_end=1746
+  _globals['_DELETEEVENTREQUEST']._serialized_start=1748
+  _globals['_DELETEEVENTREQUEST']._serialized_end=1786
+  _globals['_DELETEEVENTRESPONSE']._serialized_start=1788
+  _globals['_DELETEEVENTRESPONSE']._serialized_end=1809
+  _globals['_GETEVENTREQUEST']._serialized_start=1811
+  _globals['_GETEVENTREQUEST']._serialized_end=1846
+  _globals['_GETEVENTRESPONSE']._serialized_start=1848
+  _globals['_GETEVENTRESPONSE']._serialized_end=1905
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1908
+  _globals['_LISTEVENTSREQUEST']._serialized_end=2168
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=2170
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=2255
+  _globals['_SEARCHEVENTSREQUEST']._serialized_start=2258
+  _globals['_SEARCHEVENTSREQUEST']._serialized_end=2667
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=2670
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=2838
+  _globals['_SEARCHHIT']._serialized_start=2840
+  _globals['_SEARCHHIT']._serialized_end=2948
+  _globals['_EVENTSERVICE']._serialized_start=3235
+  _globals['_EVENTSERVICE']._serialized_end=4261
 # @@protoc_insertion_point(module_scope)

@@ -91,7 +91,10 @@ Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """Event is something that happened and is worth remembering."""
+    """Event is something that happened and is worth remembering.
+
+    Example: `{"content": {"text": "The boiler was serviced on Tuesday."}, "metadata": {"place": "home"}}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,7 +161,10 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class CreateEventRequest(_message.Message):
-    """Request of EventService.CreateEvent."""
+    """Request of EventService.CreateEvent.
+
+    Example: `{"event": {"content": {"text": "The boiler was serviced on Tuesday."}}, "request_id": "boiler-1"}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,7 +232,10 @@ Global___CreateEventResponse: _TypeAlias = CreateEventResponse  # noqa: Y015
 
 @_typing.final
 class BatchCreateEventsRequest(_message.Message):
-    """Request of EventService.BatchCreateEvents."""
+    """Request of EventService.BatchCreateEvents.
+
+    Example: `{"requests": [{"event": {"content": {"text": "The cat is called Bo."}}, "request_id": "notes-1"}]}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -621,7 +630,10 @@ Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
 class SearchEventsRequest(_message.Message):
-    """Request of EventService.SearchEvents."""
+    """Request of EventService.SearchEvents.
+
+    Example: `{"query": "when was the heating checked?", "metadata_filter": {"place": "home"}, "page_size": 3}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -131,6 +131,9 @@ class EventServiceServicer(object):
         before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
         The embedder is asked as for BatchCreateEvents.
+
+        Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`): each line is one CreateEventRequest, and lines are
+        counted as events are. A line that is no such request ends the call with INVALID_ARGUMENT, naming it as `lines[n]`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,8 +182,9 @@ class EventServiceServicer(object):
 
         HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
         embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
-        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
-        ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page, and VECTOR no more than
+        five pages like the first, or 50; to go through all events use ListEvents. Pages are stable: what is written
+        meanwhile does not move hits from one page to another.
 
         Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
         another model than the one that made the stored vectors, or nobody recorded which one that was.

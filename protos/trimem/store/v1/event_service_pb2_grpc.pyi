@@ -72,6 +72,9 @@ class EventServiceStub:
     before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
     The embedder is asked as for BatchCreateEvents.
+
+    Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`): each line is one CreateEventRequest, and lines are
+    counted as events are. A line that is no such request ends the call with INVALID_ARGUMENT, naming it as `lines[n]`.
     """
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]
     """UpdateEvent changes the content or the metadata of an event.
@@ -99,8 +102,9 @@ class EventServiceStub:
 
     HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
     embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
-    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
-    ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page, and VECTOR no more than
+    five pages like the first, or 50; to go through all events use ListEvents. Pages are stable: what is written
+    meanwhile does not move hits from one page to another.
 
     Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
     another model than the one that made the stored vectors, or nobody recorded which one that was.
@@ -150,6 +154,9 @@ class EventServiceAsyncStub(EventServiceStub):
     before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
     The embedder is asked as for BatchCreateEvents.
+
+    Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`): each line is one CreateEventRequest, and lines are
+    counted as events are. A line that is no such request ends the call with INVALID_ARGUMENT, naming it as `lines[n]`.
     """
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.UpdateEventRequest, _event_service_pb2.UpdateEventResponse]  # type: ignore[assignment]
     """UpdateEvent changes the content or the metadata of an event.
@@ -177,8 +184,9 @@ class EventServiceAsyncStub(EventServiceStub):
 
     HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
     embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
-    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
-    ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+    VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page, and VECTOR no more than
+    five pages like the first, or 50; to go through all events use ListEvents. Pages are stable: what is written
+    meanwhile does not move hits from one page to another.
 
     Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
     another model than the one that made the stored vectors, or nobody recorded which one that was.
@@ -243,6 +251,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         before counts as repeated with its `request_id`; with an `event.id` alone it counts as failed, ALREADY_EXISTS.
 
         The embedder is asked as for BatchCreateEvents.
+
+        Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`): each line is one CreateEventRequest, and lines are
+        counted as events are. A line that is no such request ends the call with INVALID_ARGUMENT, naming it as `lines[n]`.
         """
 
     @_abc_1.abstractmethod
@@ -300,8 +311,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
 
         HYBRID and LEXICAL find an event by its words as soon as it is stored, VECTOR once it is embedded. When the
         embedder cannot be reached, HYBRID answers by words alone and says so: `mode` is LEXICAL and `degraded` is true.
-        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page; to go through all of them use
-        ListEvents. Pages are stable: what is written meanwhile does not move hits from one page to another.
+        VECTOR fails with UNAVAILABLE then. A search finds at most 200 events, page by page, and VECTOR no more than
+        five pages like the first, or 50; to go through all events use ListEvents. Pages are stable: what is written
+        meanwhile does not move hits from one page to another.
 
         Fails with FAILED_PRECONDITION, reason EMBEDDING_SPACE_MISMATCH or EMBEDDING_SPACE_UNKNOWN, when the embedder runs
         another model than the one that made the stored vectors, or nobody recorded which one that was.
