@@ -1,0 +1,55 @@
+"""What the methods of both clients take by name."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from trimem.client.types import Domain, EmbeddingState, InputKind, Json, SearchMode
+
+
+class FilterOptions(TypedDict, total=False):
+    """Which events come into question."""
+
+    #: Those whose metadata contains this object.
+    metadata_filter: Json | None
+    #: Those with a timestamp at or after this time; UTC without a time zone.
+    start_time: datetime | None
+    #: Those with a timestamp before this time.
+    end_time: datetime | None
+
+
+class ListOptions(FilterOptions, total=False):
+    """What a list takes."""
+
+    #: Those whose embedding got this far.
+    embedding_state: EmbeddingState | None
+    #: Events of a page, at most 1,000.
+    page_size: int
+
+
+class SearchOptions(FilterOptions, total=False):
+    """What a search takes."""
+
+    #: What to look for as a vector of the model of the stored ones.
+    vector: Sequence[float] | None
+    #: HYBRID unless it is given.
+    mode: SearchMode | None
+    #: Only hits with at least this cosine, in [-1, 1].
+    min_similarity: float | None
+    #: A hit that is this much older than now has half the score.
+    recency_half_life: timedelta | None
+    #: Hits of a page: 10 unless it is given, at most 100.
+    page_size: int
+
+
+class EmbedOptions(TypedDict, total=False):
+    """How texts are embedded."""
+
+    #: TEXT unless it is given.
+    domain: Domain
+    #: DOCUMENT unless it is given.
+    kind: InputKind
+    #: Length of the vectors; 0 is that of the model.
+    dimensions: int
+    #: Refuse a text that the model would read only the beginning of.
+    reject_truncation: bool

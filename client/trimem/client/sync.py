@@ -1,0 +1,306 @@
+"""The client for programs without an event loop. Made by `client/generate.py` of `aio.py`."""
+
+import builtins
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from trimem.client import calls
+from trimem.client import wire_sync as wire
+from trimem.client.batches import Batch, tally
+from trimem.client.calls import Call
+from trimem.client.connection import connection
+from trimem.client.errors import TrimemError
+from trimem.client.methods import methods_on
+from trimem.client.options import EmbedOptions, ListOptions, SearchOptions
+from trimem.client.retries import RetryPolicy
+from trimem.client.statuses import error_of_call
+from trimem.client.types import (
+    Domain,
+    Embedding,
+    Event,
+    Health,
+    ImportSummary,
+    InputKind,
+    Json,
+    Models,
+    NewEvent,
+    SearchPage,
+    Similarity,
+    TokenCounts,
+)
+from trimem.client.under_way import UnderWay
+
+T = TypeVar("T")
+
+#: Seconds that a call has, with all its retries, unless it is told.
+TIMEOUT = 30.0
+#: The same for one of the calls that many events or texts are sent in.
+BATCH_TIMEOUT = 300.0
+
+#: Calls with many events or texts that are under way at once: one is embedded while the next one travels.
+_AT_ONCE = 2
+#: Texts in one call of `embed_many`.
+_TEXTS = 64
+
+
+class TrimemClient:
+    """A memory behind a gateway: one connection for any number of threads.
+
+    All methods raise TrimemError. Calls that failed for a passing reason are made again, and never write twice.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        tls: bool | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        cert_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        timeout: float = TIMEOUT,
+        retry: RetryPolicy | None = None,
+        channel: wire.Channel | None = None,
+    ) -> None:
+        """Connects with the first call. Raises ValueError for an address, a key or a file that cannot be used.
+
+        What is not given comes from TRIMEM_URL (`host:port`, with `https://` before it for TLS), TRIMEM_API_KEY or
+        TRIMEM_API_KEY_FILE, TRIMEM_TLS, TRIMEM_CA_FILE, TRIMEM_CERT_FILE and TRIMEM_KEY_FILE. A `channel` is used as it
+        is, and closed with the client.
+        """
+        to = connection(url, api_key=api_key, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        self._metadata = to.metadata
+        self._timeout = timeout
+        self._retry = retry or RetryPolicy()
+        self._channel = wire.open_channel(to) if channel is None else channel
+        self._methods = methods_on(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. Calls that are under way fail."""
+        self._channel.close()
+
+    def remember(self, text: str, *, metadata: Mapping[str, Any] | None = None, timeout: float | None = None) -> Event:
+        """Store a text, as it happened now."""
+        return self.create(NewEvent(content={"text": text}, metadata=metadata or {}), timeout=timeout)
+
+    def create(self, event: NewEvent, *, timeout: float | None = None) -> Event:
+        """Store an event. Returns it when it is durable; `embedding_state` says how far its embedding got.
+
+        A `request_id` that was used before returns the event that it wrote first. An `id` that is in use raises
+        AlreadyExistsError.
+        """
+        return self._run(calls.create(event, self._time(timeout)))
+
+    def create_many(
+        self, events: wire.Source[NewEvent], *, timeout: float = BATCH_TIMEOUT
+    ) -> Generator[Event | TrimemError, None, None]:
+        """Store any number of events; yields for each, in order, the stored event or why it was not stored.
+
+        Events are read no faster than they are stored, and a few hundred are in memory. `timeout` is for each call of
+        many. What concerns all events raises: those that were yielded are settled, and of the next few hundred any may
+        be. Importing again is safe when events have an `id` or a `request_id`: with an `id` alone those that are stored
+        come back as AlreadyExistsError.
+        """
+        with closing(self._pipelined(self._batches(events, timeout))) as batches:
+            for results in batches:
+                yield from results
+
+    def import_events(
+        self,
+        events: wire.Source[NewEvent],
+        *,
+        on_progress: Callable[[ImportSummary], None] | None = None,
+        timeout: float = BATCH_TIMEOUT,
+    ) -> ImportSummary:
+        """Store any number of events as `create_many` does, and count what became of them.
+
+        `on_progress` is called from time to time with the counts so far.
+        """
+        summary = ImportSummary()
+        with closing(self._pipelined(self._batches(events, timeout))) as batches:
+            for results in batches:
+                summary = tally(summary, results)
+                if on_progress is not None:
+                    on_progress(summary)
+        return summary
+
+    def get(self, event_id: str, *, timeout: float | None = None) -> Event:
+        """The event with this id. Raises NotFoundError."""
+        return self._run(calls.get(event_id, self._time(timeout)))
+
+    def update(
+        self, event_id: str, *, content: Json | None = None, metadata: Json | None = None, timeout: float | None = None
+    ) -> Event:
+        """Replace the content or the metadata of an event, or both. Raises NotFoundError."""
+        return self._run(calls.update(event_id, content, metadata, self._time(timeout)))
+
+    def delete(self, event_id: str, *, timeout: float | None = None) -> None:
+        """Remove an event for good. Raises NotFoundError."""
+        self._run(calls.delete(event_id, self._time(timeout)))
+
+    def list(self, *, timeout: float | None = None, **options: Unpack[ListOptions]) -> Generator[Event, None, None]:
+        """All events within the filters, newest first, page by page. `timeout` is for each page."""
+        token, more = "", True
+        while more:
+            events, token = self._run(calls.list_events(token, self._time(timeout), options))
+            yield from events
+            more = bool(token)
+
+    def search(
+        self, query: str = "", *, page_token: str = "", timeout: float | None = None, **options: Unpack[SearchOptions]
+    ) -> SearchPage:
+        """The events that match a query best, one page of them: the first, or that of a `next_page_token`."""
+        return self._run(calls.search(query, page_token, self._time(timeout), options))
+
+    def search_pages(
+        self, query: str = "", *, timeout: float | None = None, **options: Unpack[SearchOptions]
+    ) -> Generator[SearchPage, None, None]:
+        """All pages of a search, at most 200 hits. `timeout` is for each page."""
+        token, more = "", True
+        while more:
+            page = self.search(query, page_token=token, timeout=timeout, **options)
+            yield page
+            token = page.next_page_token
+            more = bool(token)
+
+    def embed(
+        self, inputs: str | Sequence[str], *, timeout: float | None = None, **options: Unpack[EmbedOptions]
+    ) -> tuple[Embedding, ...]:
+        """The embeddings of up to 1,024 texts, in order. A text that is refused raises InvalidArgumentError."""
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        return self._run(calls.embed(texts, self._time(timeout), options))
+
+    def embed_many(
+        self, inputs: wire.Source[str], *, timeout: float = BATCH_TIMEOUT, **options: Unpack[EmbedOptions]
+    ) -> Generator[Embedding | TrimemError, None, None]:
+        """Embed any number of texts; yields for each, in order, its embedding or why it has none.
+
+        Texts are read no faster than they are embedded. `timeout` is for each call of many.
+        """
+        with closing(self._pipelined(self._streams(inputs, timeout, options))) as streams:
+            for results in streams:
+                yield from results
+
+    def similarity(
+        self,
+        first: str | Sequence[float],
+        second: str | Sequence[float],
+        *,
+        domain: Domain = Domain.TEXT,
+        timeout: float | None = None,
+    ) -> Similarity:
+        """How alike two texts or vectors are."""
+        return self._run(calls.similarity(first, second, domain, self._time(timeout)))
+
+    def count_tokens(
+        self,
+        inputs: str | Sequence[str],
+        *,
+        domain: Domain = Domain.TEXT,
+        kind: InputKind = InputKind.DOCUMENT,
+        timeout: float | None = None,
+    ) -> TokenCounts:
+        """Tokens of up to 1,024 texts as the model of a domain reads them."""
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        return self._run(calls.count_tokens(texts, domain, kind, self._time(timeout)))
+
+    def models(self, *, timeout: float | None = None) -> Models:
+        """The models of the embedder."""
+        return self._run(calls.models(self._time(timeout)))
+
+    def health(self, *, timeout: float | None = None) -> Health:
+        """Whether the gateway and what is behind it answer. Raises UnavailableError when there is no gateway."""
+        serving = self._run(calls.health("", self._time(timeout)))
+        services = {name: self._run(calls.health(name, self._time(timeout))) for name in calls.SERVICES}
+        return Health(serving=serving, services=services)
+
+    def _time(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
+
+    def _batches(
+        self, events: wire.Source[NewEvent], timeout: float
+    ) -> Generator[Call[builtins.list[Event | TrimemError]], None, None]:
+        batch = Batch()
+        for event in wire.each(events):
+            if not batch.add(event):
+                yield batch.call(timeout)
+                batch = Batch()
+                batch.add(event)
+        if len(batch):
+            yield batch.call(timeout)
+
+    def _streams(
+        self, inputs: wire.Source[str], timeout: float, options: EmbedOptions
+    ) -> Generator[Call[builtins.list[Embedding | TrimemError]], None, None]:
+        texts: builtins.list[str] = []
+        for text in wire.each(inputs):
+            texts.append(text)
+            if len(texts) == _TEXTS:
+                yield calls.embed_stream(texts, timeout, options)
+                texts = []
+        if texts:
+            yield calls.embed_stream(texts, timeout, options)
+
+    def _run(self, call: Call[T]) -> T:
+        return self._finish(self._begin(call))
+
+    def _pipelined(self, source: Generator[Call[T], None, None]) -> Generator[T, None, None]:
+        """The results of calls in order, a few calls ahead of who asks for them."""
+        begun: deque[UnderWay[T]] = deque()
+        try:
+            for call in source:
+                begun.append(self._begin(call))
+                if len(begun) > _AT_ONCE:
+                    yield self._finish(begun.popleft())
+            while begun:
+                yield self._finish(begun.popleft())
+        finally:
+            for one in begun:
+                one.cancel()
+
+    def _begin(self, call: Call[T]) -> UnderWay[T]:
+        begun = UnderWay(call)
+        self._send(begun)
+        return begun
+
+    def _send(self, begun: UnderWay[Any]) -> None:
+        if begun.call.request is not None:
+            begun.handle = wire.begin(
+                self._methods[begun.call.method],
+                begun.call.request,
+                timeout=begun.seconds_left,
+                metadata=(*self._metadata, ("x-request-id", begun.request_id)),
+            )
+
+    def _finish(self, begun: UnderWay[T]) -> T:
+        """The result of a call, which is made again as long as that is safe and may help."""
+        call, attempt = begun.call, 1
+        if begun.handle is None:
+            return call.read(None)
+        try:
+            while True:
+                try:
+                    answer = wire.answer(begun.handle, is_stream=call.is_stream)
+                except grpc.RpcError as failed:
+                    error = error_of_call(failed, begun.request_id)
+                else:
+                    return call.read(answer)
+                pause = self._retry.pause(attempt, error, begun.seconds_left)
+                if pause is None:
+                    return call.settle(error, attempt)
+                wire.sleep(pause)
+                attempt += 1
+                self._send(begun)
+        finally:
+            begun.cancel()

@@ -1,0 +1,40 @@
+"""Sending calls with grpc. `wire_async` has the same functions for grpc.aio."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from trimem.client.connection import OPTIONS, Connection
+
+T = TypeVar("T")
+
+Source: TypeAlias = Iterable[T]
+Channel: TypeAlias = grpc.Channel
+
+sleep = time.sleep
+
+
+def open_channel(to: Connection) -> Channel:
+    """A channel that connects with the first call."""
+    if to.credentials is None:
+        return grpc.insecure_channel(to.target, options=OPTIONS)
+    return grpc.secure_channel(to.target, to.credentials, options=OPTIONS)
+
+
+def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> Any:
+    """Send a call without waiting for its answer."""
+    # Not `method(request)`, which waits: a future lets the next call be under way meanwhile.
+    return method.future(request, **options) if isinstance(request, Message) else method(iter(request), **options)
+
+
+def answer(call: Any, *, is_stream: bool) -> Any:
+    """The answer of a call; the list of the answers of a stream. Raises grpc.RpcError."""
+    return list(call) if is_stream else call.result()
+
+
+def each(source: Source[T]) -> Iterator[T]:
+    """What a source gives, one by one."""
+    return iter(source)
