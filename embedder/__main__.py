@@ -22,8 +22,9 @@ from embedder.settings import EmbedderSettings
 from embedder.similarity import Similarity
 from embedder.tending import tend
 from servicekit.main import main
+from servicekit.metrics_server import metrics_exporter
 from servicekit.server import Server, run_until_signal
-from servicekit.telemetry import metrics_exporter, new_registry
+from servicekit.telemetry import new_registry
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc, model_admin_pb2, model_admin_pb2_grpc
 
 _SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
@@ -54,7 +55,12 @@ async def run(settings: EmbedderSettings) -> None:
     beside = partial(tend, models, report, idle_unload_seconds=settings.embedding_idle_unload_seconds)
     on_start = models.preload if settings.embedding_preload else None
     try:
-        with metrics_exporter(registry, address=settings.bind_address, port=settings.embedder_metrics_port):
+        with metrics_exporter(
+            registry,
+            address=settings.bind_address,
+            port=settings.embedder_metrics_port,
+            tls=settings.listener_files(),
+        ):
             await run_until_signal(server, settings.embedder_port, on_start=on_start, beside=beside)
     finally:
         models.close()

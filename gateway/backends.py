@@ -41,7 +41,12 @@ async def open_backends(settings: GatewaySettings) -> AsyncIterator[tuple[Backen
                     services,
                     await stack.enter_async_context(
                         # A batch of events comes back with ids and times, larger than it was sent.
-                        open_channel(target, services, max_message_bytes=2 * settings.grpc_max_message_bytes)
+                        open_channel(
+                            target,
+                            services,
+                            max_message_bytes=2 * settings.grpc_max_message_bytes,
+                            tls=settings.channel_files(),
+                        )
                     ),
                 )
                 for name, target, services in places

@@ -16,6 +16,8 @@ from servicekit.errors import TrimemError
 from servicekit.server import PortTakenError
 from servicekit.settings import ServiceSettings
 from servicekit.telemetry import configure_logging
+from servicekit.tls import CertificateError
+from servicekit.tracing import traced_process
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -28,8 +30,9 @@ def main(
 ) -> int:
     """Read the settings, configure logging, run the service to its end, and return the exit code of the process.
 
-    0: it ended as asked. 1: it could not start or go on (PortTakenError, TrimemError). 2: a setting is wrong. The
-    reason goes to standard error, one line a problem. Any other exception is a bug and keeps its traceback.
+    0: it ended as asked. 1: it could not start or go on (PortTakenError, CertificateError, TrimemError). 2: a setting
+    is wrong. The reason goes to standard error, one line a problem. Any other exception is a bug and keeps its
+    traceback.
     """
     _parser(service, settings_class).parse_args(argv)
     try:
@@ -37,11 +40,13 @@ def main(
     except (ValidationError, SettingsError) as error:
         return fail(service, 2, *settings_problems(error))
     configure_logging(service, settings)
+    endpoint, grace = settings.otel_exporter_otlp_endpoint, settings.shutdown_grace_seconds
     try:
-        asyncio.run(run(settings))
+        with traced_process(service, endpoint, grace=grace):
+            asyncio.run(run(settings))
     except TrimemError as error:
         return fail(service, 1, error.message)
-    except PortTakenError as error:
+    except (PortTakenError, CertificateError) as error:
         return fail(service, 1, str(error))
     return 0
 

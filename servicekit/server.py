@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from servicekit.health import Health
 from servicekit.interceptors import standard_interceptors
 from servicekit.settings import ServiceSettings
+from servicekit.tls import server_credentials
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -63,16 +64,20 @@ class Server:
         reflection.enable_server_reflection([*services, HEALTH, reflection.SERVICE_NAME], self.grpc)
 
     async def start(self, port: int) -> int:
-        """Listen on `port` (0 asks for any) and return the port. Raises PortTakenError."""
+        """Listen on `port` (0 asks for any) and return the port. Raises PortTakenError, CertificateError."""
         await self.set_ready(False)  # the health servicer begins with SERVING
         address = self._settings.bind_address
         host = f"[{address}]" if ":" in address else address  # IPv6
+        files = self._settings.listener_files()
         try:
-            bound = self.grpc.add_insecure_port(f"{host}:{port}")
+            if files is None:
+                bound = self.grpc.add_insecure_port(f"{host}:{port}")
+            else:
+                bound = self.grpc.add_secure_port(f"{host}:{port}", server_credentials(files))
         except RuntimeError as error:
             raise PortTakenError.at(host, port) from error
         await self.grpc.start()
-        self._log.info("listening", address=f"{host}:{bound}")
+        self._log.info("listening", address=f"{host}:{bound}", tls=files is not None)
         return bound
 
     async def set_ready(self, ready: bool, service: str | None = None) -> None:

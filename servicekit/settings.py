@@ -2,12 +2,15 @@
 
 import os
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from servicekit.tls import CertificateFiles, NamedFile
 
 
 class Environment(StrEnum):
@@ -75,6 +78,71 @@ class ServiceSettings(BaseSettings):
         0.3, ge=0, le=60, description="Time between saying NOT_SERVING and refusing calls, for balancers to notice"
     )
     shutdown_grace_seconds: float = Field(10, ge=0, le=600, description="Time that calls in flight get to finish")
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate (chain) in PEM that every port shows; without it no TLS. Read again when it changes",
+    )
+    tls_key_file: Path | None = Field(None, description="Its private key, in PEM and without a password")
+    tls_client_ca_file: Path | None = Field(
+        None, description="Authorities in PEM: every client must show a certificate of one of them"
+    )
+    channel_tls: bool = Field(False, description="Speak TLS with the other services")
+    channel_ca_file: Path | None = Field(
+        None, description="Authorities in PEM that their certificates come from. Default: those that gRPC knows"
+    )
+    channel_cert_file: Path | None = Field(
+        None, description="Certificate (chain) in PEM to show them, where they ask for one"
+    )
+    channel_key_file: Path | None = Field(None, description="Its private key, in PEM and without a password")
+    otel_exporter_otlp_endpoint: str = Field(
+        "",
+        description="Where traces go by OTLP, such as http://127.0.0.1:4318; none are made without. Other variables of "
+        "OpenTelemetry work too",
+    )
+
+    def listener_files(self) -> CertificateFiles | None:
+        """What ports show, or None without TLS. Raises ValueError for settings that contradict each other."""
+        certificate, key = self._pair("tls_cert_file", "tls_key_file")
+        if certificate is None and self.tls_client_ca_file is not None:
+            raise ValueError("TLS_CLIENT_CA_FILE is of no use without TLS_CERT_FILE and TLS_KEY_FILE")
+        authorities = self._file("tls_client_ca_file")
+        return None if certificate is None else CertificateFiles(certificate, key, authorities)
+
+    def channel_files(self) -> CertificateFiles | None:
+        """What channels to the other services show and believe, or None without TLS. Raises ValueError likewise."""
+        certificate, key = self._pair("channel_cert_file", "channel_key_file")
+        files = CertificateFiles(certificate, key, self._file("channel_ca_file"))
+        if self.channel_tls:
+            return files
+        if files != CertificateFiles():
+            raise ValueError(f"{files} is of no use without CHANNEL_TLS=true")
+        return None
+
+    def _pair(self, certificate: str, key: str) -> tuple[NamedFile | None, NamedFile | None]:
+        pair = self._file(certificate), self._file(key)
+        match pair:
+            case NamedFile(), None:
+                raise ValueError(f"{certificate.upper()} is of no use without {key.upper()}")
+            case None, NamedFile():
+                raise ValueError(f"{key.upper()} is of no use without {certificate.upper()}")
+        return pair
+
+    def _file(self, name: str) -> NamedFile | None:
+        path: Path | None = getattr(self, name)
+        return None if path is None else NamedFile(name.upper(), path)
+
+    @model_validator(mode="after")
+    def _certificates_can_be_used(self) -> Self:
+        for files in (self.listener_files(), self.channel_files()):
+            if files is not None:
+                files.load()
+        return self
+
+    @model_validator(mode="after")
+    def _traces_can_be_sent(self) -> Self:
+        if self.otel_exporter_otlp_endpoint and find_spec("opentelemetry.sdk") is None:
+            raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT is set, but trimem is installed without its extra `tracing`")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -1,19 +1,16 @@
-"""Logs and metrics of a service process."""
+"""Logs of a service process, and what Prometheus is told of it."""
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import ExceptionRenderer, JSONRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
-from servicekit import context
-from servicekit.server import PortTakenError
+from servicekit import context, tracing
 from servicekit.settings import LogFormat, ServiceSettings
 
 
@@ -26,6 +23,8 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
             event.setdefault("request_id", identity)
         if key := context.key_name.get():
             event.setdefault("key", key)
+        if trace := tracing.trace_id():
+            event.setdefault("trace_id", trace)
         return event
 
     shared: list[Processor] = [
@@ -72,22 +71,3 @@ def new_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
-
-
-@contextmanager
-def metrics_exporter(registry: CollectorRegistry, *, address: str, port: int) -> Iterator[int]:
-    """Serve the registry at `http://address:port/metrics` from a thread. Yields the port (0 asks for any).
-
-    Raises PortTakenError.
-    """
-    try:
-        server, thread = start_http_server(port, addr=address, registry=registry)
-    except OSError as error:
-        raise PortTakenError.at(address, port) from error
-    structlog.get_logger("metrics").info("exporting", address=f"{address}:{server.server_port}")
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from servicekit.main import main
+from servicekit.metrics_server import metrics_exporter
 from servicekit.server import Server, run_until_signal
-from servicekit.telemetry import metrics_exporter, new_registry
+from servicekit.telemetry import new_registry
 from store import command_line, commands
 from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
@@ -81,7 +82,9 @@ async def serve(settings: StoreSettings) -> None:
                 tasks.push_async_callback(_cancelled, asyncio.create_task(one))
 
         tasks.push_async_callback(database.close)
-        with metrics_exporter(registry, address=settings.bind_address, port=settings.store_metrics_port):
+        with metrics_exporter(
+            registry, address=settings.bind_address, port=settings.store_metrics_port, tls=settings.listener_files()
+        ):
             await run_until_signal(server, settings.store_port, on_start=start)
 
 

@@ -127,7 +127,12 @@ async def operators_database(settings: StoreSettings, *, most_connections: int) 
 @contextlib.asynccontextmanager
 async def open_embedder(settings: StoreSettings, target: str) -> AsyncIterator[GrpcEmbedder]:
     """An embedder. Connects on the first call."""
-    async with open_channel(target, [_EMBEDDING_SERVICE], max_message_bytes=settings.grpc_max_message_bytes) as channel:
+    async with open_channel(
+        target,
+        [_EMBEDDING_SERVICE],
+        max_message_bytes=settings.grpc_max_message_bytes,
+        tls=settings.channel_files(),
+    ) as channel:
         yield GrpcEmbedder(channel, settings.embedder_timeout_seconds)
 
 

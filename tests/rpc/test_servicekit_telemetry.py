@@ -13,8 +13,9 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit.errors import NotFoundError
+from servicekit.metrics_server import metrics_exporter
 from servicekit.server import PortTakenError
-from servicekit.telemetry import metrics_exporter, new_registry
+from servicekit.telemetry import new_registry
 from tests.rpc.servicekit_rig import (
     METHODS,
     PATIENCE,
