@@ -67,8 +67,8 @@ class TokenBuckets:
         self._full_at.move_to_end(holder)
         # Two at most for one that came: the dictionary shrinks after a storm, and no call pays for all of it.
         for _ in range(2):
-            oldest = next(iter(self._full_at))
-            if len(self._full_at) <= self._max_holders and self._full_at[oldest] > now:
+            oldest = next(iter(self._full_at), None)
+            if oldest is None or (len(self._full_at) <= self._max_holders and self._full_at[oldest] > now):
                 return
             del self._full_at[oldest]
 

@@ -130,7 +130,7 @@ def entry(**changes: Any) -> bytes:
 def test_a_good_entry_is_read() -> None:
     (key,) = parse_keys(entry(expires="2026-11-22T13:00:00+01:00", revoked=None), SOMEWHERE)
 
-    assert (key.id, key.name, key.scopes) == ("0123456789ab", "laptop", {Scope.READ})
+    assert (key.id, key.name, key.scopes) == ("0123456789ab", "laptop", frozenset({Scope.READ}))
     assert (key.created, key.expires, key.revoked) == (NOW, NOW + timedelta(days=1), None)
 
 
