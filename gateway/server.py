@@ -9,7 +9,10 @@ from gateway.auth.interceptor import GateInterceptor
 from gateway.backends import Backend
 from gateway.gate import Gate
 from gateway.http.body import BodyReader
+from gateway.http.cors import Cors
 from gateway.http.front import Front
+from gateway.http.openai.routes import openai_routes
+from gateway.http.openapi.routes import document_routes
 from gateway.http.operations import Operations
 from gateway.http.routes import Routes
 from gateway.http.server import HttpServer
@@ -36,8 +39,24 @@ class GatewayServer(Server):
         )
         operations = Operations(backends, registry)
         bodies = BodyReader(patience=settings.http_read_timeout_seconds)
-        routes = Routes([*operations.routes(), *transcoded_routes(backends, bodies)])
-        self.http = HttpServer(settings, Front(routes, gate, registry, default_deadline=deadline), operations)
+        self.routes = Routes(
+            [
+                *operations.routes(),
+                *transcoded_routes(backends, bodies),
+                *openai_routes(backends, bodies),
+                *document_routes(services),
+            ]
+        )
+        front = Front(
+            self.routes,
+            gate,
+            registry,
+            default_deadline=deadline,
+            max_deadline=settings.max_deadline_seconds,
+            max_header_bytes=settings.http_max_header_bytes,
+            cors=Cors(settings.http_cors_origins, self.routes),
+        )
+        self.http = HttpServer(settings, front, operations)
 
     async def drain(self) -> None:
         """Drain both within one grace."""

@@ -1,6 +1,6 @@
 """Generate, lint and compare the protos. Run by `make protos` and `make check`.
 
-    python protos/tool.py generate   write the stubs next to the .proto files, and format those
+    python protos/tool.py generate   write stubs and descriptors next to the .proto files, and format those
     python protos/tool.py check      fail if a stub is stale, a proto is ill-formed or uncommented, or the wire breaks
     python protos/tool.py release    make the present protos the baseline that `check` compares the wire with
 
@@ -24,7 +24,12 @@ from google.rpc import status_pb2
 ROOT = Path(__file__).resolve().parent
 TOOLS = ROOT.parent / ".venv-protos"
 TOOL_PINS = ["grpcio-tools==1.74.0", "protobuf==6.33.6", "mypy-protobuf==5.1.0", "types-protobuf==7.35.1.20260906"]
-GOOGLEAPIS = ["google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto"]
+GOOGLEAPIS = [
+    "google/api/annotations.proto",
+    "google/api/field_behavior.proto",
+    "google/api/http.proto",
+    "google/rpc/status.proto",
+]
 BASELINE = ROOT / "baseline.binpb"
 
 
@@ -67,7 +72,10 @@ def stale_stubs(root: Path = ROOT) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         generate(root, fresh)
-        names = {str(p.relative_to(base)) for base in (root, fresh) for p in base.glob("trimem/**/*_pb2*.py*")}
+        patterns = ("trimem/**/*_pb2*.py*", "trimem/**/*.binpb")
+        names = {
+            str(p.relative_to(base)) for base in (root, fresh) for pattern in patterns for p in base.glob(pattern)
+        }
         names = {name for name in names if "__pycache__" not in name}
         return sorted(
             name
@@ -78,7 +86,10 @@ def stale_stubs(root: Path = ROOT) -> list[str]:
 
 
 def generate(root: Path, out: Path) -> None:
-    """Write messages, typed messages, stubs and typed stubs of every .proto file of `root` below `out`."""
+    """Write messages, typed messages, stubs and typed stubs of every .proto file of `root` below `out`.
+
+    And its descriptor with its comments, which the stubs leave out: the OpenAPI document shows them.
+    """
     python = tool_environment()
     protos = sorted(str(p.relative_to(root)) for p in root.glob("trimem/**/*.proto"))
     subprocess.run(
@@ -92,6 +103,16 @@ def generate(root: Path, out: Path) -> None:
         env={**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"},
         check=True,
     )  # fmt: skip
+    for proto in protos:
+        target = (out / proto).with_suffix(".binpb")
+        subprocess.run(
+            [
+                str(python), "-m", "grpc_tools.protoc", "-I.", "-I.googleapis",
+                "--include_source_info", f"--descriptor_set_out={target}", proto,
+            ],
+            cwd=root,
+            check=True,
+        )  # fmt: skip
 
 
 def tool_environment() -> Path:

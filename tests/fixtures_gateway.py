@@ -30,6 +30,7 @@ from gateway.settings import GatewaySettings
 from servicekit.channels import open_channel
 from servicekit.server import Server
 from servicekit.settings import ServiceSettings
+from servicekit.streams import complete
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
@@ -58,6 +59,12 @@ class Fake:
     metadata: dict[str, str | bytes] = field(default_factory=dict)
     #: Seconds that the last call had, or None when it had no deadline.
     time_given: float | None = None
+    #: Set when an import has its first message, and when it is over.
+    on_stream: tuple[asyncio.Event, asyncio.Event] | None = None
+    #: What an import waits for before it reads its second message.
+    before_reading: asyncio.Event | None = None
+    #: After how many messages an import fails, and how.
+    fail_after: tuple[int, Exception] | None = None
 
     async def answer(self, request: Any, context: Context, default: Any) -> Any:
         """Note the call and act."""
@@ -80,10 +87,26 @@ class FakeEvents(event_service_pb2_grpc.EventServiceServicer):
         return await self._fake.answer(request, context, event_service_pb2.BatchCreateEventsResponse())
 
     async def ImportEvents(self, request_iterator: Any, context: Any) -> Any:
-        requests = [request async for request in request_iterator]
+        requests = [request async for request in self._imported(request_iterator, context)]
         count = sum(len(request.requests) for request in requests)
         answer = event_service_pb2.ImportEventsResponse(settled_count=count)
         return await self._fake.answer(requests, context, answer)
+
+    async def _imported(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        fake, count = self._fake, 0
+        try:
+            async for request in complete(requests, context.cancelled):
+                yield request
+                count += 1
+                if fake.on_stream:
+                    fake.on_stream[0].set()
+                if fake.before_reading:
+                    await fake.before_reading.wait()
+                if fake.fail_after and count >= fake.fail_after[0]:
+                    raise fake.fail_after[1]
+        finally:
+            if fake.on_stream:
+                fake.on_stream[1].set()
 
     async def UpdateEvent(self, request: Any, context: Any) -> Any:
         return await self._fake.answer(request, context, event_service_pb2.UpdateEventResponse(event=request.event))
@@ -139,6 +162,7 @@ class Rig:
     #: The backends' servers by name.
     servers: dict[str, Server]
     backends: Sequence[Backend]
+    grpc_port: int
 
     @property
     def events(self) -> Any:
@@ -225,7 +249,7 @@ async def _running(
             open_channel(f"127.0.0.1:{port}", (), max_message_bytes=-1) as channel,
             aiohttp.ClientSession(f"http://127.0.0.1:{http_port}") as http,
         ):
-            yield Rig(server, registry, channel, http, http_port, servers, backends)
+            yield Rig(server, registry, channel, http, http_port, servers, backends, port)
     finally:
         health.cancel()
         await asyncio.gather(health, return_exceptions=True)

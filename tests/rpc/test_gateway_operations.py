@@ -57,6 +57,35 @@ async def test_a_part_that_is_not_ready_is_down_until_it_is() -> None:
                 await asyncio.sleep(0.01)
 
 
+async def answer_of(response: Any) -> tuple[int, Any]:
+    return response.status, json.loads(response.body)
+
+
+@pytest.mark.parametrize("up", [{"store", "embedder"}, {"store"}, {"embedder"}])
+async def test_a_gateway_is_ready_while_it_has_a_part_to_send_requests_to(up: set[str]) -> None:
+    parts: dict[str, Any] = {name: Fake() for name in up}
+    async with gateway(**parts) as rig, rig.http.get("/readyz") as response:
+        assert (response.status, await response.json()) == (200, {"status": "ready", "reasons": []})
+
+
+async def test_a_gateway_that_is_not_ready_says_why_and_is_alive_nevertheless() -> None:
+    async with gateway() as rig:
+        operations = Operations(rig.backends, CollectorRegistry())
+        down = ["the embedder is down", "the store is down"]
+        assert await answer_of(await operations.readyz(ANY_REQUEST, {})) == (
+            503,
+            {"status": "not ready", "reasons": down},
+        )
+        operations.set_draining()
+        assert await answer_of(await operations.readyz(ANY_REQUEST, {})) == (
+            503,
+            {"status": "not ready", "reasons": [*down, "the gateway is shutting down"]},
+        )
+        assert await answer_of(await operations.livez(ANY_REQUEST, {})) == (200, {"status": "alive"})
+        async with rig.http.get("/livez") as response:
+            assert response.status == 200
+
+
 async def test_draining_lets_requests_in_flight_finish_and_is_unhealthy_meanwhile() -> None:
     working, finish = asyncio.Event(), asyncio.Event()
 

@@ -52,8 +52,9 @@ def test_the_public_services_are_served_at_the_paths_of_their_annotations() -> N
         ("GET", "/v1/events"): "ListEvents",
         ("GET", "/v1/search"): "SearchEvents",
         ("POST", "/v1/search"): "SearchEvents",
+        ("POST", "/v1/events:import"): "ImportEvents",
+        ("POST", "/v1/embed:stream"): "EmbedStream",
     }.items() <= served.items()
-    assert "ImportEvents" not in served.values()
 
 
 def test_a_rule_becomes_a_binding_and_so_does_each_additional_one() -> None:
@@ -72,9 +73,28 @@ def test_a_rule_becomes_a_binding_and_so_does_each_additional_one() -> None:
     assert (second.http_method, second.template.text, second.body) == ("SEARCH", "/v1/things", "*")
 
 
-def test_methods_without_a_rule_and_streams_have_no_binding() -> None:
+def test_methods_without_a_rule_have_no_binding() -> None:
     assert made(None) == []
-    assert made(http_pb2.HttpRule(get="/v1/things"), server_streaming=True) == []
+
+
+@pytest.mark.parametrize("kind", ["client_streaming", "server_streaming"])
+def test_streams_have_bindings_too(kind: str) -> None:
+    [binding] = made(http_pb2.HttpRule(post="/v1/things:stream", body="*"), **{kind: True})
+    assert getattr(binding.rpc, kind)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        http_pb2.HttpRule(post="/v1/things"),
+        http_pb2.HttpRule(post="/v1/things", body="id"),
+        http_pb2.HttpRule(post="/v1/things", body="inner"),
+        http_pb2.HttpRule(post="/v1/things/{id}", body="*"),
+    ],
+)
+def test_a_stream_of_requests_that_is_not_all_body_stops_the_gateway_at_start(rule: http_pb2.HttpRule) -> None:
+    with pytest.raises(ValueError, match="a stream of requests is all body"):
+        made(rule, client_streaming=True)
 
 
 @pytest.mark.parametrize(

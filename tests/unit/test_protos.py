@@ -76,8 +76,7 @@ def test_the_services_are_there() -> None:
 def test_every_rpc_for_clients_has_an_http_path_of_this_version(method: MethodDescriptor) -> None:
     version = method.containing_service.file.package.split(".")[-1]
     rules = http_rules(method)
-    if method.client_streaming or "Admin" in method.containing_service.name:
-        # A stream of requests has no form in HTTP/JSON, and what operators do is not for clients.
+    if "Admin" in method.containing_service.name:  # what operators do is not for clients
         assert not rules
         return
     assert rules
@@ -174,7 +173,13 @@ def test_a_field_more_does_not_break_the_wire_but_makes_the_stubs_stale(
 ) -> None:
     edit(copy, EMBEDDING, r"^  bool cached = 5;\n", "\\g<0>  // Where it was.\n  bool shared = 6;\n")
     assert report(copy, capfd) == "protos: failed: stubs"
-    assert tool.stale_stubs(copy) == ["trimem/embedding/v1/embedding_pb2.py", "trimem/embedding/v1/embedding_pb2.pyi"]
+    names = ("embedding.binpb", "embedding_pb2.py", "embedding_pb2.pyi")
+    assert tool.stale_stubs(copy) == [f"trimem/embedding/v1/{name}" for name in names]
+
+
+def test_a_comment_that_changed_makes_the_descriptors_with_comments_stale(copy: Path) -> None:
+    edit(copy, EMBEDDING, r"(// Vector of length 1) \(L2 norm\)", r"\1")
+    assert tool.stale_stubs(copy) == ["trimem/embedding/v1/embedding.binpb"]
 
 
 def test_a_comment_that_is_missing_is_noticed(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,60 +23,71 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/embedding/v1/embedding.proto\x12\x13trimem.embedding.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\"\xa8\x01\n\x0c\x45mbedRequest\x12\x0e\n\x06inputs\x18\x01 \x03(\t\x12+\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12\x19\n\x11reject_truncation\x18\x05 \x01(\x08\"s\n\rEmbedResponse\x12\x32\n\nembeddings\x18\x01 \x03(\x0b\x32\x1e.trimem.embedding.v1.Embedding\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfo\"\xb9\x01\n\x12\x45mbedStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12+\n\x06\x64omain\x18\x03 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x19\n\x11reject_truncation\x18\x06 \x01(\x08\"\xb5\x01\n\x13\x45mbedStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\tembedding\x18\x02 \x01(\x0b\x32\x1e.trimem.embedding.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x06models\x18\x04 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfoB\x08\n\x06result\"\x7f\n\x12\x43ountTokensRequest\x12\x0e\n\x06inputs\x18\x01 \x03(\t\x12+\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\"?\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\"\x99\x01\n\tEmbedding\x12)\n\x04text\x18\x01 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12)\n\x04\x63ode\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x8d\x02\n\tModelInfo\x12+\n\x06\x64omain\x18\x01 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12.\n\x05state\x18\n \x01(\x0e\x32\x1f.trimem.embedding.v1.ModelState\x12\x14\n\x0cweight_bytes\x18\x0b \x01(\x04\"\xb2\x01\n\x18\x43omputeSimilarityRequest\x12\x33\n\x05\x66irst\x18\x01 \x01(\x0b\x32$.trimem.embedding.v1.SimilarityInput\x12\x34\n\x06second\x18\x02 \x01(\x0b\x32$.trimem.embedding.v1.SimilarityInput\x12+\n\x06\x64omain\x18\x03 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\"Y\n\x0fSimilarityInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12-\n\x06vector\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.VectorH\x00\x42\x07\n\x05input\":\n\x19\x43omputeSimilarityResponse\x12\x0e\n\x06\x63osine\x18\x01 \x01(\x02\x12\r\n\x05score\x18\x02 \x01(\x02\"\x13\n\x11ListModelsRequest\"t\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfo\x12\x11\n\trss_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\x03 \x01(\x04*U\n\x06\x44omain\x12\x16\n\x12\x44OMAIN_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44OMAIN_TEXT\x10\x01\x12\x0f\n\x0b\x44OMAIN_CODE\x10\x02\x12\x11\n\rDOMAIN_HYBRID\x10\x03*V\n\tInputKind\x12\x1a\n\x16INPUT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13INPUT_KIND_DOCUMENT\x10\x01\x12\x14\n\x10INPUT_KIND_QUERY\x10\x02*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xfc\x04\n\x10\x45mbeddingService\x12g\n\x05\x45mbed\x12!.trimem.embedding.v1.EmbedRequest\x1a\".trimem.embedding.v1.EmbedResponse\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\"\t/v1/embed:\x01*\x12i\n\x0b\x45mbedStream\x12\'.trimem.embedding.v1.EmbedStreamRequest\x1a(.trimem.embedding.v1.EmbedStreamResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12\x80\x01\n\x0b\x43ountTokens\x12\'.trimem.embedding.v1.CountTokensRequest\x1a(.trimem.embedding.v1.CountTokensResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/tokens:count:\x01*\x12\x90\x01\n\x11\x43omputeSimilarity\x12-.trimem.embedding.v1.ComputeSimilarityRequest\x1a..trimem.embedding.v1.ComputeSimilarityResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/similarity:\x01*\x12~\n\nListModels\x12&.trimem.embedding.v1.ListModelsRequest\x1a\'.trimem.embedding.v1.ListModelsResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/embedding-modelsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/embedding/v1/embedding.proto\x12\x13trimem.embedding.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\"\xae\x01\n\x0c\x45mbedRequest\x12\x14\n\x06inputs\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12+\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12\x19\n\x11reject_truncation\x18\x05 \x01(\x08\"s\n\rEmbedResponse\x12\x32\n\nembeddings\x18\x01 \x03(\x0b\x32\x1e.trimem.embedding.v1.Embedding\x12.\n\x06models\x18\x02 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfo\"\xbf\x01\n\x12\x45mbedStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x05input\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12+\n\x06\x64omain\x18\x03 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x19\n\x11reject_truncation\x18\x06 \x01(\x08\"\xb5\x01\n\x13\x45mbedStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\tembedding\x18\x02 \x01(\x0b\x32\x1e.trimem.embedding.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x06models\x18\x04 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfoB\x08\n\x06result\"\x85\x01\n\x12\x43ountTokensRequest\x12\x14\n\x06inputs\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12+\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.trimem.embedding.v1.InputKind\"?\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\"\x99\x01\n\tEmbedding\x12)\n\x04text\x18\x01 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12)\n\x04\x63ode\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.Vector\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x8d\x02\n\tModelInfo\x12+\n\x06\x64omain\x18\x01 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12.\n\x05state\x18\n \x01(\x0e\x32\x1f.trimem.embedding.v1.ModelState\x12\x14\n\x0cweight_bytes\x18\x0b \x01(\x04\"\xbe\x01\n\x18\x43omputeSimilarityRequest\x12\x39\n\x05\x66irst\x18\x01 \x01(\x0b\x32$.trimem.embedding.v1.SimilarityInputB\x04\xe2\x41\x01\x02\x12:\n\x06second\x18\x02 \x01(\x0b\x32$.trimem.embedding.v1.SimilarityInputB\x04\xe2\x41\x01\x02\x12+\n\x06\x64omain\x18\x03 \x01(\x0e\x32\x1b.trimem.embedding.v1.Domain\"Y\n\x0fSimilarityInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12-\n\x06vector\x18\x02 \x01(\x0b\x32\x1b.trimem.embedding.v1.VectorH\x00\x42\x07\n\x05input\":\n\x19\x43omputeSimilarityResponse\x12\x0e\n\x06\x63osine\x18\x01 \x01(\x02\x12\r\n\x05score\x18\x02 \x01(\x02\"\x13\n\x11ListModelsRequest\"t\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.trimem.embedding.v1.ModelInfo\x12\x11\n\trss_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\x03 \x01(\x04*U\n\x06\x44omain\x12\x16\n\x12\x44OMAIN_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44OMAIN_TEXT\x10\x01\x12\x0f\n\x0b\x44OMAIN_CODE\x10\x02\x12\x11\n\rDOMAIN_HYBRID\x10\x03*V\n\tInputKind\x12\x1a\n\x16INPUT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13INPUT_KIND_DOCUMENT\x10\x01\x12\x14\n\x10INPUT_KIND_QUERY\x10\x02*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\x98\x05\n\x10\x45mbeddingService\x12g\n\x05\x45mbed\x12!.trimem.embedding.v1.EmbedRequest\x1a\".trimem.embedding.v1.EmbedResponse\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\"\t/v1/embed:\x01*\x12\x84\x01\n\x0b\x45mbedStream\x12\'.trimem.embedding.v1.EmbedStreamRequest\x1a(.trimem.embedding.v1.EmbedStreamResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/embed:stream:\x01*(\x01\x30\x01\x12\x80\x01\n\x0b\x43ountTokens\x12\'.trimem.embedding.v1.CountTokensRequest\x1a(.trimem.embedding.v1.CountTokensResponse\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/tokens:count:\x01*\x12\x90\x01\n\x11\x43omputeSimilarity\x12-.trimem.embedding.v1.ComputeSimilarityRequest\x1a..trimem.embedding.v1.ComputeSimilarityResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/similarity:\x01*\x12~\n\nListModels\x12&.trimem.embedding.v1.ListModelsRequest\x1a\'.trimem.embedding.v1.ListModelsResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/embedding-modelsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trimem.embedding.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EMBEDREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_EMBEDREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\002'
+  _globals['_EMBEDSTREAMREQUEST'].fields_by_name['input']._loaded_options = None
+  _globals['_EMBEDSTREAMREQUEST'].fields_by_name['input']._serialized_options = b'\342A\001\002'
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\002'
+  _globals['_COMPUTESIMILARITYREQUEST'].fields_by_name['first']._loaded_options = None
+  _globals['_COMPUTESIMILARITYREQUEST'].fields_by_name['first']._serialized_options = b'\342A\001\002'
+  _globals['_COMPUTESIMILARITYREQUEST'].fields_by_name['second']._loaded_options = None
+  _globals['_COMPUTESIMILARITYREQUEST'].fields_by_name['second']._serialized_options = b'\342A\001\002'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\220\002\001\202\323\344\223\002\016\"\t/v1/embed:\001*'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['EmbedStream']._loaded_options = None
-  _globals['_EMBEDDINGSERVICE'].methods_by_name['EmbedStream']._serialized_options = b'\220\002\001'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['EmbedStream']._serialized_options = b'\220\002\001\202\323\344\223\002\025\"\020/v1/embed:stream:\001*'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['CountTokens']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['CountTokens']._serialized_options = b'\220\002\001\202\323\344\223\002\025\"\020/v1/tokens:count:\001*'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['ComputeSimilarity']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['ComputeSimilarity']._serialized_options = b'\220\002\001\202\323\344\223\002\023\"\016/v1/similarity:\001*'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001\202\323\344\223\002\026\022\024/v1/embedding-models'
-  _globals['_DOMAIN']._serialized_start=1894
-  _globals['_DOMAIN']._serialized_end=1979
-  _globals['_INPUTKIND']._serialized_start=1981
-  _globals['_INPUTKIND']._serialized_end=2067
-  _globals['_MODELSTATE']._serialized_start=2070
-  _globals['_MODELSTATE']._serialized_end=2209
-  _globals['_EMBEDREQUEST']._serialized_start=116
-  _globals['_EMBEDREQUEST']._serialized_end=284
-  _globals['_EMBEDRESPONSE']._serialized_start=286
-  _globals['_EMBEDRESPONSE']._serialized_end=401
-  _globals['_EMBEDSTREAMREQUEST']._serialized_start=404
-  _globals['_EMBEDSTREAMREQUEST']._serialized_end=589
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=592
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=773
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=775
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=902
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=904
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=967
-  _globals['_EMBEDDING']._serialized_start=970
-  _globals['_EMBEDDING']._serialized_end=1123
-  _globals['_VECTOR']._serialized_start=1125
-  _globals['_VECTOR']._serialized_end=1149
-  _globals['_MODELINFO']._serialized_start=1152
-  _globals['_MODELINFO']._serialized_end=1421
-  _globals['_COMPUTESIMILARITYREQUEST']._serialized_start=1424
-  _globals['_COMPUTESIMILARITYREQUEST']._serialized_end=1602
-  _globals['_SIMILARITYINPUT']._serialized_start=1604
-  _globals['_SIMILARITYINPUT']._serialized_end=1693
-  _globals['_COMPUTESIMILARITYRESPONSE']._serialized_start=1695
-  _globals['_COMPUTESIMILARITYRESPONSE']._serialized_end=1753
-  _globals['_LISTMODELSREQUEST']._serialized_start=1755
-  _globals['_LISTMODELSREQUEST']._serialized_end=1774
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1776
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1892
-  _globals['_EMBEDDINGSERVICE']._serialized_start=2212
-  _globals['_EMBEDDINGSERVICE']._serialized_end=2848
+  _globals['_DOMAIN']._serialized_start=1958
+  _globals['_DOMAIN']._serialized_end=2043
+  _globals['_INPUTKIND']._serialized_start=2045
+  _globals['_INPUTKIND']._serialized_end=2131
+  _globals['_MODELSTATE']._serialized_start=2134
+  _globals['_MODELSTATE']._serialized_end=2273
+  _globals['_EMBEDREQUEST']._serialized_start=149
+  _globals['_EMBEDREQUEST']._serialized_end=323
+  _globals['_EMBEDRESPONSE']._serialized_start=325
+  _globals['_EMBEDRESPONSE']._serialized_end=440
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=443
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=634
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=637
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=818
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=821
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=954
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=956
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1019
+  _globals['_EMBEDDING']._serialized_start=1022
+  _globals['_EMBEDDING']._serialized_end=1175
+  _globals['_VECTOR']._serialized_start=1177
+  _globals['_VECTOR']._serialized_end=1201
+  _globals['_MODELINFO']._serialized_start=1204
+  _globals['_MODELINFO']._serialized_end=1473
+  _globals['_COMPUTESIMILARITYREQUEST']._serialized_start=1476
+  _globals['_COMPUTESIMILARITYREQUEST']._serialized_end=1666
+  _globals['_SIMILARITYINPUT']._serialized_start=1668
+  _globals['_SIMILARITYINPUT']._serialized_end=1757
+  _globals['_COMPUTESIMILARITYRESPONSE']._serialized_start=1759
+  _globals['_COMPUTESIMILARITYRESPONSE']._serialized_end=1817
+  _globals['_LISTMODELSREQUEST']._serialized_start=1819
+  _globals['_LISTMODELSREQUEST']._serialized_end=1838
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1840
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1956
+  _globals['_EMBEDDINGSERVICE']._serialized_start=2276
+  _globals['_EMBEDDINGSERVICE']._serialized_end=2940
 # @@protoc_insertion_point(module_scope)

@@ -112,7 +112,10 @@ Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
 class EmbedRequest(_message.Message):
-    """Request of EmbeddingService.Embed."""
+    """Request of EmbeddingService.Embed.
+
+    Example: `{"inputs": ["a seat by the window"], "kind": "INPUT_KIND_QUERY"}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -190,7 +193,10 @@ Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
 
 @_typing.final
 class EmbedStreamRequest(_message.Message):
-    """Request of EmbeddingService.EmbedStream: one input."""
+    """Request of EmbeddingService.EmbedStream: one input.
+
+    Example: `{"id": "1", "input": "a seat by the window"}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,7 +282,10 @@ Global___EmbedStreamResponse: _TypeAlias = EmbedStreamResponse  # noqa: Y015
 
 @_typing.final
 class CountTokensRequest(_message.Message):
-    """Request of EmbeddingService.CountTokens."""
+    """Request of EmbeddingService.CountTokens.
+
+    Example: `{"inputs": ["a seat by the window"]}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,7 +480,10 @@ Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
 
 @_typing.final
 class ComputeSimilarityRequest(_message.Message):
-    """Request of EmbeddingService.ComputeSimilarity."""
+    """Request of EmbeddingService.ComputeSimilarity.
+
+    Example: `{"first": {"text": "tea"}, "second": {"text": "a hot drink"}}`
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -111,6 +111,9 @@ class EmbeddingServiceServicer(object):
         A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
         bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
         is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+
+        Over HTTP the body and the answer are NDJSON (`application/x-ndjson`), a message a line. Answers come while the body is
+        sent, so read while you write. An error that ends the stream is the last line of the answer: a google.rpc.Status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,6 +65,9 @@ class EmbeddingServiceStub:
     A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
     bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
     is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+
+    Over HTTP the body and the answer are NDJSON (`application/x-ndjson`), a message a line. Answers come while the body is
+    sent, so read while you write. An error that ends the stream is the last line of the answer: a google.rpc.Status.
     """
     CountTokens: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.CountTokensRequest, _embedding_pb2.CountTokensResponse]
     """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
@@ -116,6 +119,9 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
     bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
     is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+
+    Over HTTP the body and the answer are NDJSON (`application/x-ndjson`), a message a line. Answers come while the body is
+    sent, so read while you write. An error that ends the stream is the last line of the answer: a google.rpc.Status.
     """
     CountTokens: _aio.UnaryUnaryMultiCallable[_embedding_pb2.CountTokensRequest, _embedding_pb2.CountTokensResponse]  # type: ignore[assignment]
     """CountTokens counts the tokens of inputs as the model of a domain would read them, without running it.
@@ -176,6 +182,9 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
         A bad input fails by itself: its response has an `error`, and the stream goes on. The embedder reads ahead by a
         bounded number of inputs and then waits, so a client may write as fast as flow control lets it. A full queue
         is waited for, never reported. A stream that breaks may be begun again with the inputs that were not answered.
+
+        Over HTTP the body and the answer are NDJSON (`application/x-ndjson`), a message a line. Answers come while the body is
+        sent, so read while you write. An error that ends the stream is the last line of the answer: a google.rpc.Status.
         """
 
     @_abc_1.abstractmethod

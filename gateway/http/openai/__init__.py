@@ -1,0 +1,1 @@
+"""Embeddings in the shape of OpenAI's API, for the clients that speak it."""
