@@ -1,17 +1,13 @@
 """Messages of trimem.store.v1 to dataclasses, and back."""
 
-import json
-import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
-from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.errors import InvalidArgumentError
-from store.events import EmbeddingState, Event, EventDraft, EventFilter, Json, Vector
-from store.use_cases.event_rules import MAX_LEVELS
+from store.events import EmbeddingState, Event, EventDraft, EventFilter, Vector
+from store.servicers.structs import object_of, write_object
 from store.use_cases.fusion import SearchMode
 from store.use_cases.search_events import EventSearch, SearchPage
 from store.use_cases.update_event import EventUpdate
@@ -19,12 +15,10 @@ from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _FIRST_SECOND = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 _LAST_SECOND = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
-#: Integers up to here are the same as a double and as an integer.
-_EXACT = 2**53
+_STATES = {state: pb.EmbeddingState.Value(f"EMBEDDING_STATE_{state.value}") for state in EmbeddingState}
 
 _MODES = {
     pb.SEARCH_MODE_UNSPECIFIED: None,
@@ -97,36 +91,36 @@ def search_of(request: pb.SearchEventsRequest) -> EventSearch:
 
 def event_message(event: Event) -> pb.Event:
     """An event for an answer."""
-    return pb.Event(
-        id=str(event.id),
-        timestamp=timestamp_of(event.timestamp),
-        content=struct_of(event.content),
-        metadata=struct_of(event.metadata),
-        embedding_state=_state_message(event.embedding_state),
-        create_time=timestamp_of(event.create_time),
-        update_time=timestamp_of(event.update_time),
-        embedding_error=event.embedding_error or "",
-        embedding_attempts=event.embedding_attempts,
-    )
+    message = pb.Event()
+    write_event(event, message)
+    return message
+
+
+def write_event(event: Event, message: pb.Event) -> None:
+    """Write an event into an empty message, in place: protobuf would copy one that is put into an answer."""
+    message.id = str(event.id)
+    _write_time(event.timestamp, message.timestamp)
+    write_object(event.content, message.content)
+    write_object(event.metadata, message.metadata)
+    message.embedding_state = _STATES[event.embedding_state]
+    _write_time(event.create_time, message.create_time)
+    _write_time(event.update_time, message.update_time)
+    message.embedding_error = event.embedding_error or ""
+    message.embedding_attempts = event.embedding_attempts
 
 
 def search_message(page: SearchPage) -> pb.SearchEventsResponse:
     """The answer to a search."""
-    return pb.SearchEventsResponse(
-        hits=[
-            pb.SearchHit(
-                event=event_message(hit.event),
-                score=hit.score,
-                similarity=hit.similarity,
-                lexical_score=hit.lexical_score,
-            )
-            for hit in page.hits
-        ],
+    message = pb.SearchEventsResponse(
         mode=pb.SearchMode.Value(f"SEARCH_MODE_{page.mode.value}"),
         complete=page.complete,
         degraded=page.degraded,
         next_page_token=page.next_page_token,
     )
+    for hit in page.hits:
+        added = message.hits.add(score=hit.score, similarity=hit.similarity, lexical_score=hit.lexical_score)
+        write_event(hit.event, added.event)
+    return message
 
 
 def time_of(field: str, value: Timestamp) -> datetime:
@@ -136,69 +130,12 @@ def time_of(field: str, value: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
 
 
-def timestamp_of(value: datetime) -> Timestamp:
-    """A Timestamp, exact to the microsecond."""
-    seconds, micros = divmod((value - _EPOCH) // _MICROSECOND, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=micros * 1000)
-
-
-def object_of(value: Struct) -> Json:
-    """A JSON object. Whole numbers become int, because a Struct knows doubles only and people read the database."""
-    return {key: _plain(item) for key, item in value.fields.items()}
-
-
-def struct_of(value: Json, level: int = 1) -> Struct:
-    """A Struct of a JSON object. What adopted rows nest deeper than a message can becomes JSON text."""
-    return Struct(fields={key: _value(item, level + 1) for key, item in value.items()})
-
-
-def _plain(value: Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return _number(value.number_value)
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return object_of(value.struct_value)
-        case "list_value":
-            return [_plain(item) for item in value.list_value.values]
-    return None
-
-
-def _number(value: float) -> float | int:
-    return int(value) if math.isfinite(value) and value.is_integer() and abs(value) <= _EXACT else value
-
-
-def _value(value: Any, level: int) -> Value:
-    match value:
-        case dict() | list() if level > MAX_LEVELS:
-            return Value(string_value=json.dumps(value, ensure_ascii=False))
-        case str():
-            return Value(string_value=value)
-        case dict():
-            return Value(struct_value=struct_of(value, level))
-        case list():
-            return Value(list_value=ListValue(values=[_value(item, level + 1) for item in value]))
-    return _scalar(value)
-
-
-def _scalar(value: bool | float | None) -> Value:
-    if value is None:
-        return Value(null_value=NULL_VALUE)
-    if isinstance(value, bool):
-        return Value(bool_value=value)
-    return _number_value(value)
-
-
-def _number_value(value: float) -> Value:
-    """A number, or its digits where it is too large for a double: adopted rows may hold such."""
-    try:
-        number = float(value)
-    except OverflowError:
-        return Value(string_value=str(value))
-    return Value(number_value=number) if math.isfinite(number) else Value(string_value=str(value))
+def _write_time(value: datetime, message: Timestamp) -> None:
+    """A point in time, exact to the microsecond."""
+    message.SetInParent()  # 1970 is a time, too
+    since = value - _EPOCH
+    message.seconds = since.days * 86_400 + since.seconds
+    message.nanos = since.microseconds * 1000
 
 
 def _state_of(state: pb.EmbeddingState.ValueType) -> EmbeddingState | None:
@@ -207,7 +144,3 @@ def _state_of(state: pb.EmbeddingState.ValueType) -> EmbeddingState | None:
     if state not in pb.EmbeddingState.values():
         raise InvalidArgumentError("embedding_state", "is not an embedding state")
     return EmbeddingState(pb.EmbeddingState.Name(state).removeprefix("EMBEDDING_STATE_"))
-
-
-def _state_message(state: EmbeddingState) -> pb.EmbeddingState.ValueType:
-    return pb.EmbeddingState.Value(f"EMBEDDING_STATE_{state.value}")

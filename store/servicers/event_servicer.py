@@ -7,8 +7,16 @@ from typing import Any
 
 from servicekit.off_loop import off_loop
 from servicekit.streams import complete
-from store.servicers.conversion import draft_of, event_message, filter_of, search_message, search_of, update_of
-from store.servicers.many_events import draft_or_error, import_items, import_response, result_message
+from store.servicers.conversion import (
+    draft_of,
+    event_message,
+    filter_of,
+    search_message,
+    search_of,
+    update_of,
+    write_event,
+)
+from store.servicers.many_events import batch_response, draft_or_error, import_items, import_response
 from store.use_cases.create_events import CreateEvents
 from store.use_cases.delete_event import DeleteEvent
 from store.use_cases.get_event import GetEvent
@@ -50,9 +58,7 @@ class EventServicer(rpc.EventServiceServicer):
         size = request.ByteSize()
         drafts = await off_loop(size, lambda: [draft_or_error(one) for one in request.requests])
         results = await self._do.create.batch(drafts)
-        return await off_loop(
-            size, lambda: pb.BatchCreateEventsResponse(results=[result_message(one) for one in results])
-        )
+        return await off_loop(size, partial(batch_response, results))
 
     async def ImportEvents(
         self, requests: AsyncIterator[pb.ImportEventsRequest], context: Any
@@ -76,9 +82,10 @@ class EventServicer(rpc.EventServiceServicer):
     async def ListEvents(self, request: pb.ListEventsRequest, _context: Any) -> pb.ListEventsResponse:
         """See event_service.proto."""
         page = await self._do.listing.run(filter_of(request), request.page_size, request.page_token)
-        return pb.ListEventsResponse(
-            events=[event_message(event) for event in page.events], next_page_token=page.next_page_token
-        )
+        response = pb.ListEventsResponse(next_page_token=page.next_page_token)
+        for event in page.events:
+            write_event(event, response.events.add())
+        return response
 
     async def SearchEvents(self, request: pb.SearchEventsRequest, _context: Any) -> pb.SearchEventsResponse:
         """See event_service.proto."""

@@ -1,10 +1,12 @@
 """Messages about many events, each with a fate of its own."""
 
+from collections.abc import Sequence
+
 from servicekit import context
 from servicekit.errors import InvalidArgumentError, TrimemError
 from servicekit.status import to_status
 from store.events import EventDraft
-from store.servicers.conversion import draft_of, event_message
+from store.servicers.conversion import draft_of, write_event
 from store.use_cases.create_events import MOST_EVENTS, Result
 from store.use_cases.import_events import ImportItem, ImportSummary
 from trimem.store.v1 import event_service_pb2 as pb
@@ -18,11 +20,16 @@ def draft_or_error(request: pb.CreateEventRequest) -> EventDraft | InvalidArgume
         return error
 
 
-def result_message(result: Result) -> pb.BatchCreateEventsResult:
-    """What became of one event of a batch."""
-    if isinstance(result, TrimemError):
-        return pb.BatchCreateEventsResult(error=to_status(result, context.request_id.get()))
-    return pb.BatchCreateEventsResult(event=event_message(result.event))
+def batch_response(results: Sequence[Result]) -> pb.BatchCreateEventsResponse:
+    """What became of each event of a batch."""
+    response = pb.BatchCreateEventsResponse()
+    for result in results:
+        added = response.results.add()
+        if isinstance(result, TrimemError):
+            added.error.CopyFrom(to_status(result, context.request_id.get()))
+        else:
+            write_event(result.event, added.event)
+    return response
 
 
 def import_items(request: pb.ImportEventsRequest) -> list[ImportItem]:

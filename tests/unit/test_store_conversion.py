@@ -4,6 +4,7 @@ import json
 import math
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import InvalidArgumentError
-from store.servicers.conversion import object_of, struct_of, time_of, timestamp_of
+from store.events import EmbeddingState, Event, Json
+from store.servicers.conversion import event_message, time_of
+from store.servicers.structs import object_of, write_object
+from trimem.store.v1 import event_service_pb2 as pb
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.text(st.characters(exclude_categories=["Cs"])) | st.floats(allow_nan=False),
@@ -22,6 +26,12 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
+
+
+def struct_of(value: Json) -> Struct:
+    message = Struct()
+    write_object(value, message)
+    return message
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=4))
@@ -74,7 +84,21 @@ def test_large_whole_numbers_of_old_rows_come_out_as_doubles() -> None:
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_time_survives_the_way_to_a_timestamp_and_back(value: datetime) -> None:
-    assert time_of("t", timestamp_of(value)) == value
+    event = Event(UUID(int=1), value, {}, {}, EmbeddingState.PENDING, value, value, None, 0)
+
+    message = event_message(event)
+
+    assert [time_of("t", one) for one in (message.timestamp, message.create_time, message.update_time)] == [value] * 3
+
+
+def test_what_is_empty_is_there_all_the_same() -> None:
+    now = datetime(1970, 1, 1, tzinfo=UTC)
+
+    message = event_message(Event(UUID(int=1), now, {"a": {}, "b": []}, {}, EmbeddingState.SKIPPED, now, now, None, 0))
+
+    assert message.HasField("timestamp")
+    assert message.HasField("metadata")
+    assert object_of(pb.Event.FromString(message.SerializeToString()).content) == {"a": {}, "b": []}
 
 
 def test_nanoseconds_are_cut_off() -> None:
