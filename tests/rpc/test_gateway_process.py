@@ -8,12 +8,15 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.auth.scopes import Scope
 from tests.fixtures_gateway import PATIENCE, Context, Fake, FakeEvents, backend_server, within_patience
+from tests.fixtures_keys import add_key, bearer
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
 
@@ -44,15 +47,22 @@ async def outcome(*arguments: str, **variables: Any) -> tuple[int | None, str, l
         return process.returncode, out.decode(), [line for line in err.decode().splitlines() if line[:1] != "{"]
 
 
-async def http_port(process: asyncio.subprocess.Process) -> int:
-    """The HTTP port, from the log; the gateway is ready then."""
+async def lines_until_ready(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    """The lines of the log; the last one says where HTTP is."""
     assert process.stderr is not None
+    entries = []
     async with asyncio.timeout(PATIENCE):
         async for line in process.stderr:
-            entry = json.loads(line)
-            if (entry["logger"], entry["event"]) == ("http", "listening"):
-                return int(entry["address"].rpartition(":")[2])
+            entries.append(json.loads(line))
+            if (entries[-1]["logger"], entries[-1]["event"]) == ("http", "listening"):
+                return entries
     raise AssertionError("it ended before it listened")
+
+
+async def http_port(process: asyncio.subprocess.Process) -> int:
+    """The HTTP port, from the log; the gateway is ready then."""
+    address: str = (await lines_until_ready(process))[-1]["address"]
+    return int(address.rpartition(":")[2])
 
 
 async def test_help_lists_every_variable_with_its_meaning_and_default() -> None:
@@ -132,3 +142,49 @@ async def test_a_signal_lets_requests_in_flight_finish_and_ends_with_0(number: s
 async def _token(client: aiohttp.ClientSession) -> Any:
     async with client.get("/v1/events") as response:
         return (await response.json())["next_page_token"]
+
+
+async def test_production_does_not_start_without_keys() -> None:
+    code, _, lines = await outcome(ENVIRONMENT="production")
+
+    assert code == 2
+    assert lines == ["gateway: API_KEYS_FILE is required when ENVIRONMENT=production: see `trimem keys --help`"]
+
+
+@pytest.mark.parametrize(("text", "problem"), [(None, "No such file or directory"), ("{", "is not JSON")])
+async def test_a_file_of_keys_that_cannot_be_used_is_said_in_one_line(
+    tmp_path: Path, text: str | None, problem: str
+) -> None:
+    path = tmp_path / "keys.json"
+    if text is not None:
+        path.write_text(text)
+
+    assert await outcome(API_KEYS_FILE=path) == (1, "", [f"gateway: {path}: {problem}"])
+
+
+async def test_elsewhere_one_line_at_the_start_says_that_anybody_may_call() -> None:
+    async with started() as process:
+        warnings = [entry for entry in await lines_until_ready(process) if entry["level"] == "warning"]
+
+    assert len(warnings) == 1
+    assert warnings[0]["event"].startswith("API_KEYS_FILE is not set: anybody")
+
+
+async def test_a_key_opens_the_gateway_and_names_itself_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    token = add_key(path, "prometheus", Scope.METRICS)
+    async with started(ENVIRONMENT="production", API_KEYS_FILE=path, LOG_LEVEL="DEBUG") as process:
+        url = f"http://127.0.0.1:{await http_port(process)}/metrics"
+        async with aiohttp.ClientSession() as client:
+            async with client.get(url) as response:
+                assert response.status == 401
+            async with client.get(url, headers=bearer(token)) as response:
+                assert response.status == 200
+                assert 'trimem_gateway_refusals_total{reason="missing"} 1.0' in await response.text()
+        process.send_signal(signal.SIGTERM)
+        _, err = await within_patience(process.communicate())
+
+    entries = [json.loads(line) for line in err.decode().splitlines()]
+    requests = [(entry["code"], entry.get("key")) for entry in entries if entry["event"] == "http"]
+    assert requests == [(401, None), (200, "prometheus")]
+    assert token not in err.decode()

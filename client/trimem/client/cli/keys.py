@@ -58,7 +58,7 @@ Scopes = Annotated[
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(help="who or what will use it: seen in logs and metrics")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="who or what will use it: seen in logs and metrics")],
     scope: Scopes,
     file: KeysFile,
     expires: Expires = None,
