@@ -69,6 +69,14 @@ class Tracer:
         span.set_attribute("trimem.request_id", context.request_id.get())
         _answered(span, code, is_error=code in _FAULTS_OF_SERVERS)
 
+    def served_http(self, span: Span, code: int) -> None:
+        """Say how an HTTP request to us ended."""
+        span.set_attribute("trimem.request_id", context.request_id.get())
+        span.set_attribute("http.response.status_code", code)
+        if code >= 500:
+            span.set_attribute("error.type", str(code))
+            span.set_status(StatusCode.ERROR)
+
     def calling(self, method: str) -> Span:
         """The span of a call over gRPC that we make, to be ended by `answered`. `method` is its full name."""
         return self._tracer.start_span(method.lstrip("/"), kind=SpanKind.CLIENT, attributes=_rpc_attributes(method))

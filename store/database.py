@@ -13,7 +13,7 @@ import pgvector.asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from servicekit import context
+from servicekit import context, tracing
 from servicekit.errors import AbortedError, DeadlineExceededError, ResourceExhaustedError, TrimemError
 from servicekit.jitter import jittered
 from store.errors import DatabaseUnavailableError, SchemaError, SpaceChangedError
@@ -217,6 +217,10 @@ class Database:
         await connection.set_type_codec(
             "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
         )
+        if (tracer := tracing.active()) is not None:
+            from store.statement_spans import statement_spans
+
+            connection.add_query_logger(statement_spans(tracer))
 
 
 def _encode_time(value: datetime) -> tuple[int]:

@@ -203,6 +203,8 @@ class Running:
     admin: "model_admin_pb2_grpc.ModelAdminServiceAsyncStub"
     registry: CollectorRegistry
     channel: Any
+    #: Its address.
+    target: str
 
 
 class FixedMemory(MemoryWatch):
@@ -237,7 +239,11 @@ async def serving(models: Models) -> AsyncIterator[Running]:
     channel = open_channel(f"127.0.0.1:{port}", services, max_message_bytes=64 * 1024 * 1024)
     try:
         yield Running(
-            rpc.EmbeddingServiceStub(channel), model_admin_pb2_grpc.ModelAdminServiceStub(channel), registry, channel
+            rpc.EmbeddingServiceStub(channel),
+            model_admin_pb2_grpc.ModelAdminServiceStub(channel),
+            registry,
+            channel,
+            f"127.0.0.1:{port}",
         )
     finally:
         await channel.close()
