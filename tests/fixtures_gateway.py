@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import grpc
+from google.api import annotations_pb2
 from google.protobuf import (
     any_pb2,
     descriptor_pb2,
@@ -262,13 +263,15 @@ def kinds_descriptor() -> ServiceDescriptor:
     file.message_type.add(name="Anything")
     service = file.service.add(name="Kinds")
     for name in METHODS:
-        service.method.add(
+        method = service.method.add(
             name=name,
             input_type=".test.Anything",
             output_type=".test.Anything",
             client_streaming=name.startswith("Stream"),
             server_streaming=name.endswith("Stream"),
         )
+        if name == "UnaryStream":  # none of our own is such a one
+            method.options.Extensions[annotations_pb2.http].get = "/v1/kinds:download"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     found: ServiceDescriptor = pool.FindServiceByName(KINDS)

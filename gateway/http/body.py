@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.http.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError, SlowClientError
 from gateway.http.reading import BODY
@@ -29,6 +29,9 @@ class BodyReader:
         if not request.can_read_body:
             return b""
         _check_type(request, ("application/json",))
+        if (request.content_length or 0) > request.client_max_size:
+            raise _too_large(request)
+        await _say_continue(request)
         return await _arriving(request, request.read, self._patience, "the body of the request")
 
     async def lines(self, request: web.BaseRequest) -> AsyncIterator[list[bytes]]:
@@ -40,6 +43,7 @@ class BodyReader:
         if not request.can_read_body:
             return
         _check_type(request, _LINES)
+        await _say_continue(request)
         rest = bytearray()
         waited = 0.0
         clock = asyncio.get_running_loop().time
@@ -74,9 +78,20 @@ async def _arriving(
             raise DeadlineExceededError(f"{what} did not arrive before the deadline") from None
         raise SlowClientError(f"{what} did not arrive in time") from None
     except web.HTTPRequestEntityTooLarge:
-        raise BodyTooLargeError(BODY, f"is larger than {request.client_max_size} bytes") from None
+        raise _too_large(request) from None
     except web.RequestPayloadError:
         raise InvalidRequestError([FieldViolation(BODY, "does not match its encoding or length headers")]) from None
+
+
+async def _say_continue(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it before it sends a large body that we want it: all else was checked."""
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # which tells whether the answer has begun
+
+
+def _too_large(request: web.BaseRequest) -> BodyTooLargeError:
+    return BodyTooLargeError(BODY, f"is larger than {request.client_max_size} bytes")
 
 
 def _check_type(request: web.BaseRequest, types: Collection[str]) -> None:

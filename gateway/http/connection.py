@@ -81,6 +81,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it quotes what the client sent
     ) -> web.StreamResponse:
         """The answer to bytes that are no HTTP request. The front answers for its own faults."""
+        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
+            raise ConnectionError("the client has gone, or has part of an answer")
         error: InvalidArgumentError | InternalError
         if isinstance(exc, LineTooLong):
             error, status = HeadersTooLargeError(self._max_header_bytes), 431
@@ -89,8 +91,6 @@ class Connection(web.RequestHandler):
         else:
             _log.error("unexpected", exc_info=exc)
             error, status = InternalError(), 500
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
         response = error_response(to_status(error), status)
         response.force_close()
         return response

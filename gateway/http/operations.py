@@ -26,6 +26,7 @@ class Operations:
     def __init__(self, backends: Sequence[Backend], registry: CollectorRegistry) -> None:
         self._registry = registry
         self._draining = False
+        self._asking: asyncio.Future[dict[str, bool]] | None = None
         self._checks: dict[str, Any] = {
             backend.name: health_pb2_grpc.HealthStub(backend.channel).Check for backend in backends
         }
@@ -81,6 +82,12 @@ class Operations:
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     async def _up(self) -> dict[str, bool]:
+        """Which backends are up. They are asked once at a time: anybody may ask this, as often as they like."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> dict[str, bool]:
         up = await asyncio.gather(*map(_is_up, self._checks.values()))
         return dict(zip(self._checks, up, strict=True))
 

@@ -60,6 +60,7 @@ HEADERS = (
     "If-None-Match",
     "Origin",
     "Transfer-Encoding",
+    "Upgrade",
     "X-HTTP-Method-Override",
     "X-Request-Id",
 )

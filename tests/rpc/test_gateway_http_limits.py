@@ -26,7 +26,7 @@ async def closed(connection: Connection) -> bytes:
     """What still comes until the gateway ends the connection, to which nothing is sent any more."""
     reader, writer = connection
     try:
-        rest = await within_patience(reader.read())
+        rest: bytes = await within_patience(reader.read())
     except ConnectionError:
         rest = b""
     writer.close()
@@ -73,6 +73,21 @@ async def test_a_body_that_comes_byte_by_byte_is_not_waited_for() -> None:
         writer.close()
     assert body["message"] == "the body of the request did not arrive in time"
     assert body["details"][0]["reason"] == "SLOW_CLIENT"
+
+
+async def test_a_client_that_asks_before_it_sends_a_body_is_told_to() -> None:
+    head = b"POST /v1/%s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    async with gateway(store=Fake(), http_max_body_bytes=2048) as rig:
+        reader, writer = await connect(rig, head % (b"search", 2))
+        assert await within_patience(reader.readuntil(b"\r\n\r\n")) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert (await closed((reader, writer))).startswith(b"HTTP/1.1 200 ")
+
+        # What will be refused anyway need not be sent.
+        for path, length, status in ((b"nothing", 2, b"404"), (b"search", 3000, b"413")):
+            reader, writer = await connect(rig, head % (path, length))
+            assert (await within_patience(reader.readuntil(b"\r\n\r\n"))).startswith(b"HTTP/1.1 %s " % status)
+            writer.close()
 
 
 async def test_a_client_that_does_not_read_its_answer_is_ended() -> None:
@@ -157,8 +172,7 @@ async def test_bytes_that_are_no_http_are_answered_with_a_status() -> None:
 )
 async def test_a_request_may_say_how_long_it_is_waited_for(header: str, seconds: float) -> None:
     store = Fake()
-    limits = {"default_deadline_seconds": 10, "max_deadline_seconds": 20}
-    async with gateway(store=store, **limits) as rig:
+    async with gateway(store=store, default_deadline_seconds=10, max_deadline_seconds=20) as rig:
         async with rig.http.get("/v1/events/a", headers={"Grpc-Timeout": header}) as response:
             assert response.status == (200 if seconds else 504)
         if seconds:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 from google.rpc import status_pb2
 
 from servicekit.errors import NotFoundError, ResourceExhaustedError
-from tests.fixtures_gateway import PATIENCE, Context, Fake, Rig, gateway, within_patience
+from tests.fixtures_gateway import KINDS, PATIENCE, Context, Fake, Rig, gateway, kinds_gateway, within_patience
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2
 
@@ -321,6 +322,73 @@ async def test_a_bad_line_in_the_middle_is_told_after_the_answers_before_it() ->
             more.put_nowait(b"")
 
     assert (last["code"], last["message"]) == (3, "lines[1].input: must be a string")
+
+
+async def test_a_client_that_writes_and_never_reads_is_held_back_and_then_ended() -> None:
+    ended = asyncio.Event()
+
+    async def act(request: Any, context: Context) -> Any:
+        context.add_done_callback(lambda _: ended.set())
+        return embedding_pb2.EmbedStreamResponse(id="a" * 100_000)
+
+    embedder = Fake(act)
+    lines = b"".join(map(input_line, range(100)))
+    async with gateway(embedder=embedder, http_read_timeout_seconds=0.5) as rig:
+        _, writer = await asyncio.open_connection("127.0.0.1", rig.http_port, limit=4096)
+        writer.write(b"POST /v1/embed:stream HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (1000 * len(lines)))
+        sending = asyncio.create_task(_send_for_ever(writer, lines))
+        await within_patience(ended.wait())
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        writer.transport.abort()
+
+    assert len(embedder.requests) < 1000  # of 100,000
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter, data: bytes) -> None:
+    for _ in range(1000):
+        writer.write(data)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_stream_of_answers_to_one_request(method: str) -> None:
+    async def answers(_request: bytes, _context: Context) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b""
+
+    async with kinds_gateway(only_download(answers)) as rig, rig.http.request(method, "/v1/kinds:download") as response:
+        assert (response.status, response.content_type) == (200, "application/x-ndjson")
+        assert await response.read() == (b"{}\n{}\n{}\n" if method == "GET" else b"")
+
+
+@pytest.mark.parametrize("before", [0, 2])
+async def test_a_stream_of_answers_that_fails(before: int) -> None:
+    async def answers(_request: bytes, _context: Context) -> AsyncIterator[bytes]:
+        for _ in range(before):
+            yield b""
+        raise NotFoundError("gone")
+
+    async with kinds_gateway(only_download(answers)) as rig, rig.http.get("/v1/kinds:download") as response:
+        *lines, last = (await response.read()).splitlines()
+
+    assert response.status == (200 if before else 404)
+    assert lines == [b"{}"] * before
+    assert json.loads(last)["message"] == "gone"
+
+
+async def test_a_stream_without_answers_is_empty() -> None:
+    async def answers(_request: bytes, _context: Context) -> AsyncIterator[bytes]:
+        for answer in ():
+            yield answer
+
+    async with kinds_gateway(only_download(answers)) as rig, rig.http.get("/v1/kinds:download") as response:
+        assert (response.status, await response.read()) == (200, b"")
+
+
+def only_download(answers: Any) -> grpc.GenericRpcHandler:
+    handler: Any = grpc.unary_stream_rpc_method_handler(answers)
+    return grpc.method_handlers_generic_handler(KINDS, {"UnaryStream": handler})
 
 
 async def test_a_client_that_hangs_up_cancels_the_stream() -> None:

@@ -155,7 +155,7 @@ async def test_long_vectors_are_whole() -> None:
     ],
 )
 async def test_models_have_the_names_of_their_domains_their_own_and_short_ones(
-    name: str, domain: embedding_pb2.Domain
+    name: str, domain: embedding_pb2.Domain.ValueType
 ) -> None:
     embedder = Embedder()
     async with rig(embedder) as (_, client):

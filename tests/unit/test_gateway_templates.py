@@ -47,7 +47,8 @@ def routes(*places: str) -> Routes:
         raise AssertionError
 
     return Routes(
-        Route(method, PathTemplate.parse(path), endpoint) for method, path in (place.split() for place in places)
+        Route(method=method, template=PathTemplate.parse(path), endpoint=endpoint, scope=None)
+        for method, path in (place.split() for place in places)
     )
 
 

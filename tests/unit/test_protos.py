@@ -177,9 +177,10 @@ def test_a_field_more_does_not_break_the_wire_but_makes_the_stubs_stale(
     assert tool.stale_stubs(copy) == [f"trimem/embedding/v1/{name}" for name in names]
 
 
-def test_a_comment_that_changed_makes_the_descriptors_with_comments_stale(copy: Path) -> None:
+def test_a_comment_that_changed_makes_what_shows_it_stale(copy: Path) -> None:
     edit(copy, EMBEDDING, r"(// Vector of length 1) \(L2 norm\)", r"\1")
-    assert tool.stale_stubs(copy) == ["trimem/embedding/v1/embedding.binpb"]
+    names = ("embedding.binpb", "embedding_pb2.pyi")
+    assert tool.stale_stubs(copy) == [f"trimem/embedding/v1/{name}" for name in names]
 
 
 def test_a_comment_that_is_missing_is_noticed(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:

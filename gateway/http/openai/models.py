@@ -10,7 +10,7 @@ from trimem.embedding.v1 import embedding_pb2
 DOMAINS = {"text": embedding_pb2.DOMAIN_TEXT, "code": embedding_pb2.DOMAIN_CODE}
 
 
-def domain_of(name: str, models: Sequence[embedding_pb2.ModelInfo]) -> embedding_pb2.Domain:
+def domain_of(name: str, models: Sequence[embedding_pb2.ModelInfo]) -> embedding_pb2.Domain.ValueType:
     """The domain of the model that is meant: by its name, or by a short form of it that only one model has.
 
     TEXT, when one model serves both. Raises ModelNotFoundError.

@@ -14,7 +14,7 @@ T = TypeVar("T")
 #: `user` is for OpenAI's own statistics. `input_type` is not OpenAI's; others who speak its API have it.
 _FIELDS = ("input", "model", "encoding_format", "dimensions", "user", "input_type")
 
-_KINDS: dict[Json, embedding_pb2.InputKind] = {
+_KINDS: dict[Json, embedding_pb2.InputKind.ValueType] = {
     None: embedding_pb2.INPUT_KIND_DOCUMENT,
     "document": embedding_pb2.INPUT_KIND_DOCUMENT,
     "query": embedding_pb2.INPUT_KIND_QUERY,
@@ -33,7 +33,7 @@ class EmbeddingsRequest:
     as_base64: bool
     #: 0 is the full length.
     dimensions: int
-    kind: embedding_pb2.InputKind
+    kind: embedding_pb2.InputKind.ValueType
 
     @classmethod
     def parse(cls, body: bytes) -> Self:

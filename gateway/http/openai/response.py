@@ -8,7 +8,9 @@ from servicekit.errors import InternalError
 from trimem.embedding.v1 import embedding_pb2
 
 
-def embeddings_json(response: embedding_pb2.EmbedResponse, domain: embedding_pb2.Domain, *, as_base64: bool) -> bytes:
+def embeddings_json(
+    response: embedding_pb2.EmbedResponse, domain: embedding_pb2.Domain.ValueType, *, as_base64: bool
+) -> bytes:
     """The embeddings of a response in the shape of OpenAI's, with the vectors of one domain."""
     write = _base64 if as_base64 else _numbers
     data = ",".join(
@@ -21,7 +23,7 @@ def embeddings_json(response: embedding_pb2.EmbedResponse, domain: embedding_pb2
     return f'{{"object":"list","data":[{data}],"model":{model},"usage":{usage}}}'.encode()
 
 
-def _packed(embedding: embedding_pb2.Embedding, domain: embedding_pb2.Domain) -> bytes:
+def _packed(embedding: embedding_pb2.Embedding, domain: embedding_pb2.Domain.ValueType) -> bytes:
     """The components of a vector as little-endian 32-bit floats, without a Python object for each of them.
 
     That is how protobuf writes them: after the tag of the field and the number of bytes, which ends at the first byte

@@ -79,7 +79,7 @@ class _OpenAi:
         await self._domain(name)
         return json_response(json_text(described(name)))
 
-    async def _domain(self, name: str) -> embedding_pb2.Domain:
+    async def _domain(self, name: str) -> embedding_pb2.Domain.ValueType:
         # Which model has a name can change at any time, so that it is asked for each time.
         return domain_of(name, [] if name in DOMAINS else await self._models())
 

@@ -12,7 +12,7 @@ from gateway.http.expectations import well_known
 from gateway.http.json_text import Json
 from gateway.http.line_stream import CONTENT_TYPE as NDJSON
 from gateway.http.openapi.comments import Comments
-from gateway.http.openapi.schemas import Schemas, behaves
+from gateway.http.openapi.schemas import Schemas, behaves, kind_of
 from gateway.http.reading import is_plain_message
 
 _JSON = "application/json"
@@ -64,9 +64,10 @@ def _query_parameters(binding: Binding, schemas: Schemas) -> Iterator[Json]:
 def _flat(field: FieldDescriptor, prefix: str, schemas: Schemas, within: tuple[Descriptor, ...]) -> Iterator[Json]:
     name = prefix + field.name
     if is_plain_message(field) and not field.is_repeated:
-        if field.message_type not in within:
-            for inner in field.message_type.fields:
-                yield from _flat(inner, f"{name}.", schemas, (*within, field.message_type))
+        kind = kind_of(field)
+        if kind not in within:
+            for inner in kind.fields:
+                yield from _flat(inner, f"{name}.", schemas, (*within, kind))
         return
     parameter: dict[str, Json] = {"name": name, "in": "query", **_described(schemas.of_field(field))}
     if behaves(field, field_behavior_pb2.REQUIRED) and not prefix:
@@ -86,12 +87,12 @@ def _request_content(binding: Binding, schemas: Schemas) -> Json:
     kind: Descriptor = binding.rpc.input_type
     field = kind.fields_by_name.get(binding.body)
     if binding.rpc.client_streaming:
-        line = schemas.of_message(kind if field is None else field.message_type)
+        line = schemas.of_message(kind if field is None else kind_of(field))
         return {NDJSON: {"schema": {**line, "description": "Each line of the body."}}}
     if field is None:
         return {_JSON: {"schema": schemas.of_message(kind)}}
     if binding.http_method == "PATCH" and is_plain_message(field):
-        return {_JSON: {"schema": schemas.written_out(field.message_type, partial=True)}}
+        return {_JSON: {"schema": schemas.written_out(kind_of(field), partial=True)}}
     return {_JSON: {"schema": schemas.of_field(field)}}
 
 

@@ -1,6 +1,7 @@
 """JSON Schemas of messages and enums, as they are written in JSON."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -48,8 +49,7 @@ class Schemas:
     def of_field(self, field: FieldDescriptor) -> Json:
         """The schema of a field, lists and maps included, with what the proto says about it."""
         if _is_map(field):
-            entry = field.message_type.fields_by_name
-            schema: Any = {"type": "object", "additionalProperties": self._of_element(entry["value"])}
+            schema: Any = {"type": "object", "additionalProperties": self._of_element(_fields_in(field)["value"])}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._of_element(field)}
         else:
@@ -91,8 +91,7 @@ class Schemas:
         if name in _WELL_KNOWN:
             return _WELL_KNOWN[name]
         if name:  # a wrapper: null is none
-            scalar = field.message_type.fields_by_name["value"]
-            return {"anyOf": [self._of_element(scalar), {"type": "null"}]}
+            return {"anyOf": [self._of_element(_fields_in(field)["value"]), {"type": "null"}]}
         if field.message_type is not None:
             return self.of_message(field.message_type)
         if field.enum_type is not None:
@@ -110,6 +109,11 @@ class Schemas:
         return {"$ref": _PREFIX + kind.full_name}
 
 
+def kind_of(field: FieldDescriptor) -> Descriptor:
+    """The message type of a field that has one."""
+    return cast("Descriptor", field.message_type)
+
+
 def behaves(field: FieldDescriptor, behavior: int) -> bool:
     """Whether the proto marks a field with a `google.api.field_behavior`."""
     return behavior in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
@@ -117,3 +121,8 @@ def behaves(field: FieldDescriptor, behavior: int) -> bool:
 
 def _is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def _fields_in(field: FieldDescriptor) -> Mapping[str, FieldDescriptor]:
+    """The fields of a field that is a message, by name."""
+    return kind_of(field).fields_by_name
