@@ -16,6 +16,7 @@ from store.events import EmbeddingState, EventFilter
 from store.repositories.outbox import Settled
 from store.repositories.postgres import outbox as outbox_sql
 from store.repositories.postgres import words as words_sql
+from store.repositories.postgres.exclusively import CLAIMS_LOCK, exclusively
 from store.repositories.postgres.words import PostgresWords
 from store.use_cases.fill_words import FillWords
 from store.use_cases.words import words_of
@@ -212,3 +213,45 @@ async def test_filling_words_ends_nothing_else(url: str, database: Database, sto
 
     [event] = await store.events.page(EventFilter(), None, 10)
     assert (event.embedding_state, event.update_time) == (EmbeddingState.PENDING, event.create_time)
+
+
+async def test_whoever_needs_the_table_to_himself_waits_for_claims_and_holds_off_new_ones(
+    store: Repositories, database: Database
+) -> None:
+    await store.events.create([pending_event("one"), pending_event("two")], SPACE)
+    done = asyncio.Event()
+
+    async def work() -> None:
+        done.set()
+
+    async with asyncio.timeout(PATIENCE), database.connection() as connection:
+        async with store.outbox.claim(1) as claim:
+            changing = asyncio.create_task(exclusively(connection, work))
+            while await claimed(store):  # the other event, until the change is asked for
+                await asyncio.sleep(0.01)
+            assert not done.is_set()
+            [event] = claim.events
+            await claim.settle([Settled(event, EmbeddingState.EMBEDDED, text_vector("one"))], SPACE)
+        await changing
+
+    assert done.is_set()
+    assert await claimed(store) == 1
+
+
+async def test_a_killed_change_lets_claims_in_again(store: Repositories, url: str) -> None:
+    await store.events.create([pending_event("one")], SPACE)
+    connection = await asyncpg.connect(url)
+    await connection.execute("SELECT pg_advisory_lock($1)", CLAIMS_LOCK)
+    assert await claimed(store) == 0
+
+    connection.terminate()
+
+    async with asyncio.timeout(PATIENCE):
+        while not await claimed(store):
+            await asyncio.sleep(0.05)
+
+
+async def claimed(store: Repositories) -> int:
+    """How many events a claim that does nothing gets."""
+    async with store.outbox.claim(10) as claim:
+        return len(claim.events)

@@ -4,7 +4,8 @@ Whoever waits for an exclusive lock makes all who come later wait, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import asyncpg
@@ -15,8 +16,14 @@ from store.database import Connection
 
 T = TypeVar("T")
 
-#: Milliseconds that each attempt waits for the lock. The backfill may hold its events for longer, up to a minute: where
-#: no attempt gets between, `backfill pause` before helps.
+#: Name of the advisory lock that claims of the backfill share: "claims" in ASCII. It ends with its session, so that no
+#: kill leaves the backfill standing.
+CLAIMS_LOCK = 0x636C61696D73
+
+#: Milliseconds to wait for the claims that there are. They may be held for a minute, while the embedder works.
+_CLAIMS_TIMEOUT = 75_000
+
+#: Milliseconds that each attempt waits for the lock.
 _LOCK_TIMEOUTS = [200, 200, 500, 500, 1000, 1000, 2000, 2000, 5000, 5000, 10_000, 10_000, 20_000, 20_000]
 
 #: Milliseconds that a statement may take once it has the lock.
@@ -31,7 +38,24 @@ async def exclusively(connection: Connection, work: Callable[[], Awaitable[T]]) 
         await connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT}")
         return await work()
 
-    return await with_lock_timeout(connection, locked)
+    async with _without_claims(connection):
+        return await with_lock_timeout(connection, locked)
+
+
+@asynccontextmanager
+async def _without_claims(connection: Connection) -> AsyncIterator[None]:
+    """Lets no new claims in, and waits for those that there are: they hold their rows longer than any attempt waits."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = {_CLAIMS_TIMEOUT}")
+            await connection.execute("SELECT pg_advisory_lock($1)", CLAIMS_LOCK)
+    except asyncpg.LockNotAvailableError:
+        yield  # one that is stuck: the attempts will tell
+        return
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", CLAIMS_LOCK)
 
 
 async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable[T]]) -> T:

@@ -7,6 +7,7 @@ from uuid import UUID
 from store.database import Connection, Database
 from store.events import EmbeddingSpace
 from store.repositories.outbox import Backlog, Claim, ClaimedEvent, Settled
+from store.repositories.postgres.exclusively import CLAIMS_LOCK
 from store.repositories.postgres.rows import Row, object_of
 from store.repositories.postgres.spaces import hold_space
 
@@ -16,6 +17,9 @@ from store.repositories.postgres.spaces import hold_space
 # event, or a change of the schema, waits for the embedder: its calls are bounded for that. A machine that vanishes
 # leaves its connection behind; this setting ends it.
 BEGIN_CLAIM = "SET LOCAL idle_in_transaction_session_timeout = '120s'"
+
+# Not while somebody waits to have the table to himself.
+MAY_CLAIM = "SELECT pg_try_advisory_xact_lock_shared($1)"
 
 CLAIM = """
     SELECT id, timestamp, content, embedding_attempts
@@ -68,7 +72,8 @@ class PostgresOutbox:
         """See Outbox."""
         async with self._database.transaction() as connection:
             await connection.execute(BEGIN_CLAIM)
-            yield PostgresClaim(connection, await connection.fetch(CLAIM, limit))
+            may_claim = await connection.fetchval(MAY_CLAIM, CLAIMS_LOCK)
+            yield PostgresClaim(connection, await connection.fetch(CLAIM, limit) if may_claim else [])
 
     async def backlog(self) -> Backlog:
         """See Outbox."""
