@@ -37,6 +37,7 @@ _COUNTS = """
 PATIENCE = 120
 
 
+@pytest.mark.timeout(SECONDS + 4 * PATIENCE)
 @pytest.mark.parametrize("seed", range(ROUNDS))
 async def test_an_import_survives_kills_at_random(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     ledger = Ledger()
