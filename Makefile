@@ -55,8 +55,9 @@ pytest: $(VENV)/.dev ## tests alone; pass options in ARGS
 bench: $(VENV)/.runtime ## every measured claim: one script each, a table and JSON
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -P $$script || exit 1; done
 
-protos: $(VENV)/.dev ## format the protos and generate the stubs again
+protos: $(VENV)/.dev ## format the protos, and generate the stubs and the sync client again
 	$(BIN)/python protos/tool.py generate
+	$(BIN)/python client/generate.py
 
 migrate: $(VENV)/.runtime ## bring the database of DATABASE_URL (or the local one) to the newest schema
 	@$(BIN)/python -m deploy.local migrate

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fixtures_store import DIMENSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,23 +21,57 @@ def run(*argv: str, cwd: Path, **variables: str) -> str:
     return done.stdout
 
 
-def test_the_store_migrates_from_a_wheel(tmp_path: Path) -> None:
-    installed, source = tmp_path / "installed", tmp_path / "source"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel installs."""
+    scratch = tmp_path_factory.mktemp("wheel")
+    folder, source = scratch / "installed", scratch / "source"
     # A copy: what an earlier build left behind in the repository would get into the wheel.
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info"))
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source), cwd=tmp_path)
-    [wheel] = tmp_path.glob("trimem-*.whl")
-    run(*pip, "install", "--quiet", "--no-deps", "--target", str(installed), str(wheel), cwd=tmp_path)
+    run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(source), cwd=scratch)
+    [wheel] = scratch.glob("trimem-*.whl")
+    run(*pip, "install", "--quiet", "--no-deps", "--target", str(folder), str(wheel), cwd=scratch)
+    return folder
+
+
+def place_of(module: str, installed: Path) -> Path:
+    """The file that a module is imported from."""
+    source = f"import {module} as module; print(module.__file__)"
+    return Path(run(sys.executable, "-c", source, cwd=installed, PYTHONPATH=str(installed)).strip())
+
+
+def test_the_store_migrates_from_a_wheel(installed: Path) -> None:
     variables = {
         "PYTHONPATH": str(installed),
         "DATABASE_URL": "postgresql://nowhere/none",
         "EMBEDDING_DIMENSION": str(DIMENSION),
     }
 
-    found = run(sys.executable, "-c", "import store; print(store.__file__)", cwd=tmp_path, **variables)
-    statements = run(sys.executable, "-m", "store", "migrate", "--sql", cwd=tmp_path, **variables)
+    statements = run(sys.executable, "-m", "store", "migrate", "--sql", cwd=installed, **variables)
 
-    assert Path(found.strip()).is_relative_to(installed)
+    assert place_of("store", installed).is_relative_to(installed)
     assert "CREATE TABLE events" in statements
     assert f"VECTOR({DIMENSION})" in statements
+
+
+def test_the_command_line_comes_with_a_wheel(installed: Path) -> None:
+    output = run(str(installed / "bin" / "trimem"), "--help", cwd=installed, PYTHONPATH=str(installed))
+    assert "Remember events and find them again." in output
+    for module in ("trimem.client", "trimem.client.cli.keys", "trimem.store.v1.event_service_pb2"):
+        assert place_of(module, installed).is_relative_to(installed)
+    assert (installed / "trimem" / "client" / "py.typed").exists()
+    assert not (installed / "client").exists()
+
+
+def test_what_the_api_document_is_made_of_comes_with_a_wheel(installed: Path) -> None:
+    for name in (
+        "trimem/store/v1/event_service.binpb",
+        "trimem/embedding/v1/embedding.binpb",
+        "gateway/http/openapi/beside.json",
+        "gateway/http/openapi/page/page.html",
+        "gateway/http/openapi/page/page.js",
+        "gateway/http/openapi/page/page.css",
+    ):
+        assert (installed / name).exists(), name
+    assert not list(installed.rglob("baseline.binpb"))

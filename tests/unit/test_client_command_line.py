@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -387,6 +389,29 @@ def test_remember_reads_stdin(terminal: Terminal, monkeypatch: pytest.MonkeyPatc
     request = terminal.answer(EVENTS, "CreateEvent", pb.CreateEventResponse(event=event()))
     assert request.event.content["text"] == "from a pipe"
     assert ended.result() == 0
+
+
+@pytest.mark.parametrize("arguments", [("search", "\udcff"), ("embed", "fine", "\udcff"), ("remember", "\udcff")])
+def test_bytes_that_are_no_text_are_an_error_in_one_line(
+    terminal: Terminal, read: Read, arguments: tuple[str, ...]
+) -> None:
+    assert terminal.start(*arguments).result() == 1
+    output, problems = read()
+    assert output == ""
+    assert problems.count("\n") == 1
+
+
+def test_a_table_for_a_reader_that_left_ends_like_other_output() -> None:
+    source = (
+        "from trimem.client.cli.output import show_table\n"
+        "try:\n    show_table(['A'], [['a']])\n"
+        "except BrokenPipeError:\n    import os; os._exit(42)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as output:
+        done = subprocess.run([sys.executable, "-c", source], stdout=output, check=False)
+    assert done.returncode == 42
 
 
 def test_the_environment_of_the_tests_names_no_gateway() -> None:

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimem.client import InvalidArgumentError
-from trimem.client.structs import MAX_LEVELS, object_of, struct_of
+from trimem.client.structs import MAX_LEVELS, fill, object_of
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 SCALARS = (
@@ -29,11 +30,17 @@ TREES = st.recursive(
 
 @given(st.dictionaries(TEXTS, TREES, max_size=5))
 def test_what_is_sent_is_what_comes_back(tree: dict[str, Any]) -> None:
-    back = object_of(struct_of("content", tree))
+    back = object_of(struct_of(tree))
     assert back == tree
     assert json.dumps(back, sort_keys=True) == json.dumps(tree, sort_keys=True), (
         "1 and 1.0 and True are equal, and are not the same JSON"
     )
+
+
+def struct_of(tree: Any) -> Struct:
+    struct = Struct()
+    fill("content", struct, tree)
+    return struct
 
 
 def nested(levels: int) -> Any:
@@ -63,10 +70,10 @@ def nested(levels: int) -> Any:
 )
 def test_what_would_arrive_changed_is_refused_with_its_path(tree: Any, said: str) -> None:
     with pytest.raises(InvalidArgumentError, match=said) as raised:
-        struct_of("content", tree)
+        struct_of(tree)
     assert raised.value.violations
 
 
 def test_as_deep_as_the_store_takes_is_sent() -> None:
     tree = nested(MAX_LEVELS)
-    assert object_of(struct_of("content", tree)) == tree
+    assert object_of(struct_of(tree)) == tree

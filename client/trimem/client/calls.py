@@ -13,7 +13,7 @@ from trimem.client import conversion
 from trimem.client.errors import NotFoundError, TrimemError
 from trimem.client.options import EmbedOptions, FilterOptions, ListOptions, SearchOptions
 from trimem.client.statuses import error_of_status
-from trimem.client.structs import struct_of
+from trimem.client.structs import fill
 from trimem.client.types import (
     Domain,
     Embedding,
@@ -87,7 +87,7 @@ def update(event_id: str, content: Json | None, metadata: Json | None, timeout: 
     request = pb.UpdateEventRequest(event=pb.Event(id=event_id), update_mask=FieldMask())
     for name, value in (("content", content), ("metadata", metadata)):
         if value is not None:
-            getattr(request.event, name).CopyFrom(struct_of(f"event.{name}", value))
+            fill(f"event.{name}", getattr(request.event, name), value)
             request.update_mask.paths.append(name)
     if not request.update_mask.paths:
         raise ValueError("there is nothing to change: give content, metadata or both")
@@ -218,7 +218,7 @@ def _embed_fields(options: EmbedOptions) -> dict[str, Any]:
 
 def _add_filter(request: pb.ListEventsRequest | pb.SearchEventsRequest, options: FilterOptions) -> None:
     if wanted := options.get("metadata_filter"):
-        request.metadata_filter.CopyFrom(struct_of("metadata_filter", wanted))
+        fill("metadata_filter", request.metadata_filter, wanted)
     if (start := options.get("start_time")) is not None:
         request.start_time.CopyFrom(conversion.timestamp_of(start))
     if (end := options.get("end_time")) is not None:

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import EnumValueDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from trimem.client.structs import object_of, struct_of
+from trimem.client.structs import fill, object_of
 from trimem.client.types import (
     Domain,
     Embedding,
@@ -35,16 +35,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def create_request(event: NewEvent) -> pb.CreateEventRequest:
     """The request that stores an event. Raises InvalidArgumentError for content that no message can hold."""
-    request = pb.CreateEventRequest(
-        event=pb.Event(
-            id=event.id or "",
-            timestamp=None if event.timestamp is None else timestamp_of(event.timestamp),
-            content=struct_of("event.content", event.content),
-            metadata=struct_of("event.metadata", event.metadata) if event.metadata else None,
-        ),
-        request_id=event.request_id or "",
-        vector_fingerprint=event.vector_fingerprint,
-    )
+    request = pb.CreateEventRequest(request_id=event.request_id or "", vector_fingerprint=event.vector_fingerprint)
+    request.event.id = event.id or ""
+    if event.timestamp is not None:
+        request.event.timestamp.CopyFrom(timestamp_of(event.timestamp))
+    fill("event.content", request.event.content, event.content)
+    if event.metadata:
+        fill("event.metadata", request.event.metadata, event.metadata)
     if event.vector is not None:
         request.vector.values.extend(event.vector)
     return request

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 from trimem.client.errors import FieldViolation, InvalidArgumentError
 
@@ -17,17 +17,14 @@ MAX_LEVELS = 30
 _EXACT = 2**53
 
 
-def struct_of(field: str, value: Mapping[str, Any], level: int = 1) -> Struct:
-    """A Struct with this content. Raises InvalidArgumentError, naming the path, for what would arrive changed."""
-    if not isinstance(value, Mapping):
-        raise _refused(field, f"must be a JSON object, and is {type(value).__name__}")
-    _check_level(field, level)
-    fields: dict[str, Value] = {}
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise _refused(field, f"has a key that is not a string but {type(key).__name__}")
-        fields[_text(field, key)] = _value(f"{field}.{key[:64]}", item, level + 1)
-    return Struct(fields=fields)
+def fill(field: str, struct: Struct, value: Mapping[str, Any]) -> None:
+    """Make a Struct, which is empty and part of a message, the same as a JSON object.
+
+    Raises InvalidArgumentError, naming the path below `field`, for what would arrive changed. Written in place, because
+    protobuf copies a message that is put into another one.
+    """
+    struct.SetInParent()
+    _fill(field, struct, value, 1)
 
 
 def object_of(struct: Struct) -> dict[str, Any]:
@@ -40,24 +37,36 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _value(path: str, value: Any, level: int) -> Value:
+def _fill(path: str, struct: Struct, value: Mapping[str, Any], level: int) -> None:
+    if not isinstance(value, Mapping):
+        raise _refused(path, f"must be a JSON object, and is {type(value).__name__}")
+    _check_level(path, level)
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise _refused(path, f"has a key that is not a string but {type(key).__name__}")
+        _set(f"{path}.{key[:64]}", struct.fields[_text(path, key)], item, level + 1)
+
+
+def _set(path: str, target: Value, value: Any, level: int) -> None:
     match value:
-        case None:
-            return Value(null_value=NULL_VALUE)
-        case bool():
-            return Value(bool_value=value)
         case str():
-            return Value(string_value=_text(path, value))
+            target.string_value = _text(path, value)
+        case bool():
+            target.bool_value = value
         case int() | float():
-            return Value(number_value=_number(path, value))
+            target.number_value = _number(path, value)
+        case None:
+            target.null_value = NULL_VALUE
         case Mapping():
-            return Value(struct_value=struct_of(path, value, level))
+            target.struct_value.SetInParent()
+            _fill(path, target.struct_value, value, level)
         case Sequence() if not isinstance(value, bytes | bytearray):
             _check_level(path, level)
-            return Value(
-                list_value=ListValue(values=[_value(f"{path}[{n}]", item, level + 1) for n, item in enumerate(value)])
-            )
-    raise _refused(path, f"is of the type {type(value).__name__}, which JSON does not have")
+            target.list_value.SetInParent()
+            for number, item in enumerate(value):
+                _set(f"{path}[{number}]", target.list_value.values.add(), item, level + 1)
+        case _:
+            raise _refused(path, f"is of the type {type(value).__name__}, which JSON does not have")
 
 
 def _number(path: str, value: float) -> float:

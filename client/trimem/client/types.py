@@ -117,6 +117,7 @@ class SearchPage:
 class ImportSummary:
     """What became of many events."""
 
+    #: Also those whose `request_id` had been stored before: the answer is the same.
     stored: int = 0
     #: Not stored, because their ids are taken: by themselves, when the import is repeated.
     existing: int = 0

@@ -37,6 +37,9 @@ class _Ending(TyperGroup):
         except UsageProblem as problem:
             complain(str(problem))
             raise typer.Exit(USAGE) from None
+        except UnicodeError:
+            complain("the text is not UTF-8")
+            raise typer.Exit(FAILED) from None
         except BrokenPipeError:
             # What is still in the buffer has nowhere to go, and would make the interpreter complain at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +82,6 @@ def run(arguments: Sequence[str], session: Session | None = None) -> int:
 
 def main() -> None:
     """The entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
+        stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]  # a TextIOWrapper
     sys.exit(run(sys.argv[1:]))

@@ -36,7 +36,7 @@ def read_metadata(pairs: Sequence[str] | None) -> dict[str, Any]:
             raise UsageProblem(f"--metadata {pair!r}: must be KEY=VALUE")
         try:
             found[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = value
     return found
 

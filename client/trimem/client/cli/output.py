@@ -22,6 +22,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="for scripts: JSON instead 
 _WIDE = 200
 
 
+class _Printer(Console):
+    """A console that leaves the end of a command to the command."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def emit(document: object) -> None:
     """A JSON document in one line."""
     print(json_text(document))
@@ -49,7 +56,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table.add_column(headings[-1], no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE).print(table)
+    _Printer(highlight=False, width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def event_row(event: Event) -> tuple[str, str, str, str]:
