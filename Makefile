@@ -49,8 +49,8 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, protos
 	$(BIN)/lint-imports
 	$(BIN)/python protos/tool.py check
 
-pytest: $(VENV)/.dev ## tests alone; pass options in ARGS
-	$(BIN)/python -m pytest $(ARGS)
+pytest: $(VENV)/.dev ## tests alone, two files at a time; pass options in ARGS
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.runtime ## every measured claim: one script each, a table and JSON
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -P $$script || exit 1; done
