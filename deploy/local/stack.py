@@ -18,6 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from deploy.local.postgres import LocalPostgres, prepare
 from deploy.local.process import Forward, Part, Process, describe_exit
 from deploy.local.settings import LocalSettings
+from servicekit.channels import open_channel
+from servicekit.tls import CertificateFiles
 
 Report = Callable[[str], None]
 T = TypeVar("T")
@@ -79,7 +81,7 @@ class Stack:
         timeout = self.settings.start_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
-                await self.while_live(_until_serving(self.address(port_variable)))
+                await self.while_live(_until_serving(self.address(port_variable), self.settings.channel_files()))
         except TimeoutError:
             raise StackError(f"{name} was not healthy within {timeout:.0f} s (START_TIMEOUT_SECONDS)") from None
         self.report(f"{name} is ready on {self.address(port_variable)} ({time.monotonic() - began:.1f} s)")
@@ -175,8 +177,8 @@ async def running_database(
         yield stack
 
 
-async def _until_serving(address: str) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _until_serving(address: str, tls: CertificateFiles | None) -> None:
+    async with open_channel(address, (), max_message_bytes=1024 * 1024, tls=tls) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             with suppress(grpc.aio.AioRpcError):

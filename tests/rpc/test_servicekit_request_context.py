@@ -8,8 +8,10 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from servicekit import context, errors
+from servicekit.status import reason_of
 from tests.rpc.servicekit_rig import (
     METHODS,
+    SERVICE,
     Context,
     Running,
     ask,
@@ -240,3 +242,29 @@ async def test_a_stream_that_is_blocked_in_sending_ends_in_its_own_context_when_
     (line,) = logged.access("UnaryStream")
     assert (line["code"], line["request_id"]) == ("CANCELLED", "abc-7")
     assert "unexpected" not in logged.text
+
+
+@pytest.mark.parametrize("path", [f"/{SERVICE}/Invented", "/invented.Service/UnaryUnary", "/x", "/" + "y" * 4000])
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+async def test_a_method_that_is_not_there_is_refused_with_a_request_id_and_a_line_without_its_name(
+    kind: str, path: str
+) -> None:
+    with logging_configured() as logged:
+        async with serve(kinds(own_id)) as running:
+            callable_of_kind: Any = getattr(running.channel(), kind)(path)
+            request = [] if kind.startswith("stream") else b""
+            answer = await finish(callable_of_kind(request, metadata=(("x-request-id", "abc-9"),), timeout=30))
+
+    assert (answer.code, answer.details) == (grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
+    assert answer.trailing_value("x-request-id") == "abc-9"
+    assert answer.error is not None
+    assert reason_of(answer.error) == "UNIMPLEMENTED"
+    (line,) = [line for line in logged.lines if line["event"] == "no such method"]
+    assert (line["request_id"], line["code"]) == ("abc-9", "UNIMPLEMENTED")
+    assert path not in logged.text
+
+
+async def test_a_stream_to_a_method_that_is_not_there_is_refused_before_it_says_anything() -> None:
+    async with serve(kinds(own_id)) as running:
+        call: Any = running.channel().stream_stream(f"/{SERVICE}/Invented")(timeout=30)
+        assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
