@@ -72,7 +72,10 @@ class ServiceSettings(BaseSettings):
         300, gt=0, description="Age at which clients are asked to reconnect, so that new replicas get their share"
     )
     max_concurrent_streams: int = Field(
-        1_000, ge=1, le=1_000_000, description="Calls in progress on one gRPC connection; more of them wait"
+        1_000,
+        ge=2,
+        le=1_000_000,
+        description="Calls in progress on one gRPC connection; more wait or fail UNAVAILABLE. A watch of health is one",
     )
     drain_delay_seconds: float = Field(
         0.3, ge=0, le=60, description="Time between saying NOT_SERVING and refusing calls, for balancers to notice"

@@ -23,7 +23,7 @@ from servicekit.streams import complete
 AUTHORIZATION = "authorization"
 
 #: They say nothing that is not in the repository, and balancers have no keys.
-_OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+_OPEN = ("/grpc.health.", "/grpc.reflection.")
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):

@@ -320,8 +320,10 @@ async def test_nothing_of_a_request_is_read_before_its_key(path: Path) -> None:
 async def test_a_unary_call_without_its_message_is_refused(path: Path) -> None:
     token = add_key(path, "somebody", Scope.READ)
 
+    messages: list[bytes] = []
+
     async def nothing() -> AsyncIterator[bytes]:
-        for message in ():
+        for message in messages:
             yield message
 
     async with gateway(store=Fake(), api_keys_file=path, default_deadline_seconds=0.2) as rig:

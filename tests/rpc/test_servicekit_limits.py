@@ -1,5 +1,6 @@
 """What a server refuses before a handler sees it, and what it tells about itself."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -80,6 +81,44 @@ async def test_a_message_over_the_limit_is_refused_and_one_below_it_is_not(metho
 
     assert below.messages[-1] == "fine"
     assert over.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_no_more_calls_of_one_connection_run_at_once_than_the_limit() -> None:
+    """The others wait; a client that is quicker than the server counts what has ended is refused, as by any gRPC."""
+    running_now, most, go = 0, 0, asyncio.Event()
+
+    async def act(_context: Context) -> str:
+        nonlocal running_now, most
+        running_now += 1
+        most = max(most, running_now)
+        await go.wait()
+        running_now -= 1
+        return "fine"
+
+    async with serve(kinds(act), max_concurrent_streams=3) as running:  # one is that of our channel, for health
+        channel = running.channel()
+        calls = [asyncio.create_task(ask(channel, "UnaryUnary")) for _ in range(6)]
+        async with asyncio.timeout(PATIENCE):
+            while running_now < 2:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # the others would be here by now
+        go.set()
+        answers = await asyncio.gather(*calls)
+
+    assert most == 2
+    codes = [answer.code for answer in answers]
+    assert codes.count(grpc.StatusCode.OK) >= 2
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+
+
+@pytest.mark.parametrize(("size", "code"), [(15_000, "OK"), (17_000, "RESOURCE_EXHAUSTED")])
+async def test_metadata_over_the_limit_is_refused_and_below_it_is_not(size: int, code: str) -> None:
+    """Always: gRPC would by itself refuse some calls at random between two limits."""
+    async with serve(kinds(fine)) as running:
+        channel = running.channel()
+        codes = {(await ask(channel, "UnaryUnary", metadata=(("x-large", "a" * size),))).code.name for _ in range(5)}
+
+    assert codes == {code}
 
 
 async def test_an_answer_may_be_larger_than_the_limit_of_requests() -> None:
