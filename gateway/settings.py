@@ -51,6 +51,9 @@ class GatewaySettings(ServiceSettings):
     http_keepalive_seconds: float = Field(
         75, gt=0, le=3600, description="Time after which an HTTP connection is closed that nobody uses"
     )
+    http_max_connections: int = Field(
+        1000, ge=1, le=10**6, description="HTTP connections at once; what comes beyond is closed without an answer"
+    )
     http_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins whose web pages may use the API, such as https://app.example.com,http://localhost:3000; "

@@ -27,10 +27,19 @@ class Connection(web.RequestHandler):
     are the business of who reads them.
     """
 
-    __slots__ = ("_header_bytes", "_header_timer", "_max_header_bytes", "_patience", "_unread_bytes", "_write_timer")
+    __slots__ = (
+        "_crowd",
+        "_header_bytes",
+        "_header_timer",
+        "_max_header_bytes",
+        "_patience",
+        "_unread_bytes",
+        "_write_timer",
+    )
 
-    def __init__(self, manager: web.Server, *, max_header_bytes: int, patience: float, **options: Any) -> None:
+    def __init__(self, manager: "ConnectionServer", *, max_header_bytes: int, patience: float, **options: Any) -> None:
         super().__init__(manager, max_line_size=max_header_bytes, max_field_size=max_header_bytes, **options)
+        self._crowd = manager
         self._max_header_bytes = max_header_bytes
         self._patience = patience
         self._header_bytes = 0
@@ -39,6 +48,9 @@ class Connection(web.RequestHandler):
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._crowd.is_full():
+            cast("asyncio.Transport", transport).abort()
+            return
         # `pause_writing` comes when the client does not take everything at once, `resume_writing` when all is gone.
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=1, low=0)
         super().connection_made(transport)
@@ -138,15 +150,25 @@ class Connection(web.RequestHandler):
 class ConnectionServer(web.Server):
     """Makes a Connection of each connection that is accepted."""
 
-    def __init__(self, handler: Any, *, max_body_bytes: int, connection: dict[str, Any]) -> None:
+    def __init__(self, handler: Any, *, max_connections: int, max_body_bytes: int, connection: dict[str, Any]) -> None:
         """`connection` are the keyword arguments of Connection."""
         super().__init__(
             handler,
             request_factory=self._request,
             handler_cancellation=True,  # a client that has gone cancels the call that it caused
         )
+        self._max_connections = max_connections
+        self._was_full = False
         self._max_body_bytes = max_body_bytes
         self._options = connection
+
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be. Says so in the log, once each time that it happens."""
+        full = len(self._connections) >= self._max_connections
+        if full and not self._was_full:
+            _log.warning("too many connections: further ones are closed", limit=self._max_connections)
+        self._was_full = full
+        return full
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._options)

@@ -43,6 +43,7 @@ class HttpServer:
         tracer = tracing.active()
         server = ConnectionServer(
             self._front.handle if tracer is None else traced(self._front.handle, tracer),
+            max_connections=settings.http_max_connections,
             max_body_bytes=settings.http_max_body_bytes,
             connection=connection,
         )

@@ -157,7 +157,7 @@ async def test_answers_show_zeros_and_empty_lists_and_short_floats() -> None:
         return event_service_pb2.SearchEventsResponse()
 
     async def embed(_request: Any, _context: Context) -> Any:
-        vector = embedding_pb2.Vector(values=[0.1, 1 / 3])
+        vector = embedding_pb2.Vector(values=[0.1, 0.25])
         return embedding_pb2.EmbedResponse(embeddings=[embedding_pb2.Embedding(text=vector)])
 
     async with gateway(store=Fake(search), embedder=Fake(embed)) as rig:
@@ -166,7 +166,7 @@ async def test_answers_show_zeros_and_empty_lists_and_short_floats() -> None:
         _, answer = await ask(rig, "POST", "/v1/embed", json={"inputs": ["a"]})
 
     assert answer == {
-        "embeddings": [{"text": {"values": [0.1, 0.33333334]}, "token_count": 0, "truncated": False, "cached": False}],
+        "embeddings": [{"text": {"values": [0.1, 0.25]}, "token_count": 0, "truncated": False, "cached": False}],
         "models": [],
     }
 

@@ -45,6 +45,31 @@ async def test_a_connection_on_which_no_further_request_comes_is_closed() -> Non
         )
 
 
+async def test_connections_over_the_limit_are_closed_until_others_have_gone() -> None:
+    async with gateway(http_max_connections=2) as rig:
+        request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        kept = [await connect(rig, request) for _ in range(2)]
+        for reader, _ in kept:
+            assert (await within_patience(reader.readline())).startswith(b"HTTP/1.1 200 ")
+        assert await closed(await connect(rig)) == b""
+
+        for _, writer in kept:
+            writer.close()
+        async with asyncio.timeout(PATIENCE):
+            while not await _first_line(rig, request):
+                await asyncio.sleep(0.01)
+
+
+async def _first_line(rig: Rig, request: bytes) -> bytes:
+    reader, writer = await connect(rig, request)
+    try:
+        return await reader.readline()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
 @pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "later"])
 async def test_headers_that_do_not_end_are_not_waited_for(before: bytes) -> None:
     async with gateway(http_read_timeout_seconds=0.3) as rig:

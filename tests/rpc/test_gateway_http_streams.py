@@ -379,7 +379,8 @@ async def test_a_stream_of_answers_that_fails(before: int) -> None:
 
 async def test_a_stream_without_answers_is_empty() -> None:
     async def answers(_request: bytes, _context: Context) -> AsyncIterator[bytes]:
-        for answer in ():
+        none: list[bytes] = []
+        for answer in none:
             yield answer
 
     async with kinds_gateway(only_download(answers)) as rig, rig.http.get("/v1/kinds:download") as response:

@@ -14,7 +14,7 @@ from gateway.http.writing import message_json
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=60, deadline=None)
 
 texts = st.text(max_size=10)
 scalars = st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | texts

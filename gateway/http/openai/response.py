@@ -1,9 +1,9 @@
 """The answer of `POST /v1/embeddings`, made of the bytes of vectors."""
 
 import json
-import struct
 from base64 import b64encode
 
+from gateway.http.message_text import packed_floats_text
 from servicekit.errors import InternalError
 from trimem.embedding.v1 import embedding_pb2
 
@@ -12,7 +12,7 @@ def embeddings_json(
     response: embedding_pb2.EmbedResponse, domain: embedding_pb2.Domain.ValueType, *, as_base64: bool
 ) -> bytes:
     """The embeddings of a response in the shape of OpenAI's, with the vectors of one domain."""
-    write = _base64 if as_base64 else _numbers
+    write = _base64 if as_base64 else packed_floats_text
     data = ",".join(
         f'{{"object":"embedding","index":{index},"embedding":{write(_packed(embedding, domain))}}}'
         for index, embedding in enumerate(response.embeddings)
@@ -42,12 +42,3 @@ def _packed(embedding: embedding_pb2.Embedding, domain: embedding_pb2.Domain.Val
 
 def _base64(packed: bytes) -> str:
     return f'"{b64encode(packed).decode("ascii")}"'
-
-
-def _numbers(packed: bytes) -> str:
-    """A JSON array. Nine digits bring every 32-bit float back, and are half as long as those of the 64-bit one."""
-    count = len(packed) // 4
-    text = ("%.9g," * count) % struct.unpack(f"<{count}f", packed)
-    if "n" in text:  # nan or inf, which the embedder never sends and JSON does not have
-        raise InternalError
-    return f"[{text[:-1]}]"
