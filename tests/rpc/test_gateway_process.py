@@ -15,8 +15,9 @@ import aiohttp
 import pytest
 
 from gateway.auth.scopes import Scope
-from tests.fixtures_gateway import PATIENCE, Context, Fake, FakeEvents, backend_server, within_patience
+from tests.fixtures_gateway import NOWHERE, PATIENCE, Context, Fake, FakeEvents, backend_server, within_patience
 from tests.fixtures_keys import add_key, bearer
+from trimem.client.cli.app import run as command_line
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
 
@@ -188,3 +189,30 @@ async def test_a_key_opens_the_gateway_and_names_itself_in_the_log(tmp_path: Pat
     requests = [(entry["code"], entry.get("key")) for entry in entries if entry["event"] == "http"]
     assert requests == [(401, None), (200, "prometheus")]
     assert token not in err.decode()
+
+
+async def test_a_key_of_the_command_line_works_until_the_command_line_revokes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the gateway running throughout, and no store behind it: 503 is what somebody who may read is told."""
+    file = ("--file", str(tmp_path / "keys.json"))
+    assert command_line(["keys", "create", "operator", "--scope", "metrics", *file]) == 0
+    async with (
+        started(ENVIRONMENT="production", API_KEYS_FILE=file[1], STORE_TARGET=NOWHERE) as process,
+        aiohttp.ClientSession(f"http://127.0.0.1:{await http_port(process)}") as client,
+    ):
+
+        async def status() -> int:
+            async with client.get("/v1/events/x", headers=bearer(token)) as response:
+                return response.status
+
+        capsys.readouterr()
+        assert command_line(["keys", "create", "reader", "--scope", "read", *file]) == 0
+        token = capsys.readouterr().out.strip()
+        async with asyncio.timeout(PATIENCE):
+            while await status() != 503:
+                await asyncio.sleep(0.05)
+        assert command_line(["keys", "revoke", "reader", *file]) == 0
+        async with asyncio.timeout(PATIENCE):
+            while await status() != 401:
+                await asyncio.sleep(0.05)
