@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TORCH  := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-crash check pytest bench protos migrate clean
+.PHONY: help setup demo run test test-crash test-storm check pytest bench protos migrate clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test: check pytest ## every check and every test
 
 test-crash: $(VENV)/.dev ## kill every part at random during imports, ten rounds of three minutes, and look for what was lost
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-10} CRASH_SECONDS=$${CRASH_SECONDS:-180} $(BIN)/python -m pytest -s tests/crash
+
+test-storm: $(VENV)/.dev ## two hundred clients for two minutes, and backends that are killed meanwhile
+	STORM_SECONDS=$${STORM_SECONDS:-120} $(BIN)/python -m pytest -s tests/storm
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

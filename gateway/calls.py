@@ -40,8 +40,12 @@ def own_error(error: grpc.aio.AioRpcError, backend: str) -> TrimemError | None:
     if error.trailing_metadata():
         return None
     match error.code():
-        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:  # CANCELLED: it stopped; our callers' own
-            return BackendUnreachableError(f"the {backend} cannot be reached")  # cancelling ends in CancelledError
+        # CANCELLED: it stopped; our callers' own cancelling ends in CancelledError. INTERNAL and UNKNOWN: the connection
+        # broke in the middle of a stream.
+        case (
+            grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED | grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN
+        ):
+            return BackendUnreachableError(f"the {backend} cannot be reached")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceededError(f"the {backend} did not answer before the deadline")
         case grpc.StatusCode.RESOURCE_EXHAUSTED if (error.details() or "").startswith("SERVER:"):

@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,8 @@ _ANY_PORT = {
     "EMBEDDER_METRICS_PORT": "0",
     "STORE_PORT": "0",
     "STORE_METRICS_PORT": "0",
+    "GATEWAY_PORT": "0",
+    "GATEWAY_HTTP_PORT": "0",
     "DRAIN_DELAY_SECONDS": "0",
 }
 
@@ -82,10 +84,16 @@ async def child(module: str, **variables: str) -> AsyncIterator[Child]:
 class ServerProcess:
     """A server that listens, and the end of its log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: str, log: deque[str]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, addresses: Sequence[str], log: deque[str]) -> None:
         self.process = process
-        self.address = address
+        #: Where it listens, in the order in which it began to.
+        self.addresses = addresses
         self.log = log
+
+    @property
+    def address(self) -> str:
+        """The first of its addresses."""
+        return self.addresses[0]
 
     @property
     def pid(self) -> int:
@@ -99,35 +107,40 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server(module: str, **variables: str) -> AsyncIterator[ServerProcess]:
-    """Run a server, on free ports unless told otherwise.
+async def server(module: str, *, listeners: int = 1, **variables: str) -> AsyncIterator[ServerProcess]:
+    """Run a server, on free ports unless told otherwise, from when it listens at all of its `listeners`.
 
-    It logs JSON lines to standard error, one of which is `{"event": "listening", "address": ...}`. Raises
+    It logs JSON lines to standard error, for each of them `{"event": "listening", "address": ...}`. Raises
     ChildEndedError, with the log, when it ends before that.
     """
     async with _process(module, {**_ANY_PORT, **variables}, stdout=DEVNULL, stderr=PIPE) as process:
         log: deque[str] = deque(maxlen=30)
-        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        reading = asyncio.create_task(_follow(process, log, address))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            addresses = [await _next_address(process, log) for _ in range(listeners)]
+        reading = asyncio.create_task(_follow(process, log))
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                listens_at = await address
-            yield ServerProcess(process, listens_at, log)
+            yield ServerProcess(process, addresses, log)
         finally:
             reading.cancel()
 
 
-async def _follow(process: asyncio.subprocess.Process, log: deque[str], address: asyncio.Future[str]) -> None:
+async def _next_address(process: asyncio.subprocess.Process, log: deque[str]) -> str:
+    async for line in _lines(process, log):
+        if line.startswith("{") and (event := json.loads(line)).get("event") == "listening":
+            return str(event["address"])
+    raise ChildEndedError("\n".join(["ended before it listened:", *log]))
+
+
+async def _follow(process: asyncio.subprocess.Process, log: deque[str]) -> None:
+    async for _ in _lines(process, log):
+        pass
+
+
+async def _lines(process: asyncio.subprocess.Process, log: deque[str]) -> AsyncIterator[str]:
     assert process.stderr is not None
     async for raw in process.stderr:
-        line = raw.decode(errors="replace").rstrip()
-        log.append(line)
-        if not address.done() and line.startswith("{"):
-            event = json.loads(line)
-            if event.get("event") == "listening":
-                address.set_result(event["address"])
-    if not address.done():
-        address.set_exception(ChildEndedError("\n".join(["ended before it listened:", *log])))
+        log.append(raw.decode(errors="replace").rstrip())
+        yield log[-1]
 
 
 @asynccontextmanager

@@ -72,12 +72,12 @@ class Cluster:
                 return
 
     async def _run(self, part: Part) -> Process:
-        process = Process(part, self._keep)
+        process = Process(part, self.keep)
         await process.start()
         self.processes[part.name] = process
         return process
 
-    def _keep(self, name: str, line: str) -> None:
+    def keep(self, name: str, line: str) -> None:
         self.log.append(f"{name}: {line}")
         del self.log[:-400]
 

@@ -144,7 +144,7 @@ async def test_only_methods_of_public_services_are_passed_on_however_a_name_is_s
 async def health_of(rig: Rig, service: str) -> str:
     health: Any = health_pb2_grpc.HealthStub(rig.channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
