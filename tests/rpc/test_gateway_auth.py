@@ -213,6 +213,21 @@ async def test_a_stream_ends_at_its_next_message_when_its_key_is_revoked(path: P
     )
 
 
+async def test_an_import_over_http_ends_at_its_next_line_when_its_key_is_revoked(path: Path) -> None:
+    token = add_key(path, "lost", Scope.WRITE)
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"{}\n"
+        revoke_key(path, "lost")
+        while True:
+            await asyncio.sleep(0.05)
+            yield b"{}\n"
+
+    headers = {**bearer(token), "Content-Type": "application/x-ndjson"}
+    async with gateway(store=Fake(), api_keys_file=path) as rig:
+        assert await http(rig, "POST", "/v1/events:import", data=lines(), headers=headers) == 401
+
+
 async def anext_of_many(call: Any) -> None:
     async for _ in call:
         pass

@@ -1,6 +1,7 @@
 """Who calls too much is told when to come back, at both doors; streams are slowed down."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -155,3 +156,15 @@ async def test_a_stream_is_slowed_down_to_its_rate_rather_than_broken() -> None:
 async def test_without_limits_there_are_none() -> None:
     async with gateway(store=Fake()) as rig:
         assert {(await get(rig))[0] for _ in range(150)} == {200}
+
+
+async def test_a_stream_over_http_is_slowed_down_too() -> None:
+    body = b"".join(b'{"id": "%d", "input": "a"}\n' % number for number in range(15))
+    async with gateway(embedder=Fake(), rate_limit_texts_per_second=40, rate_limit_texts_burst=5) as rig:
+        started = time.monotonic()
+        headers = {"Content-Type": "application/x-ndjson"}
+        async with rig.http.post("/v1/embed:stream", data=body, headers=headers) as response:
+            lines = (await response.text()).splitlines()
+
+    assert [json.loads(line)["id"] for line in lines] == [str(number) for number in range(15)]
+    assert time.monotonic() - started > 0.24  # never faster, however slow the machine

@@ -197,3 +197,19 @@ def test_a_keyring_does_not_begin_with_a_file_that_is_broken_or_missing(place: P
     place.path.unlink()
     with pytest.raises(KeyFileError):
         Keyring(place.path)
+
+
+def test_a_mounted_secret_that_is_exchanged_by_its_link_is_read_again(place: Place) -> None:
+    """As Kubernetes does it: the file is a link through a folder that is a link, and that one is replaced."""
+    folder = place.path.parent
+    for version in ("one", "two"):
+        (folder / version).mkdir()
+    place.path.rename(folder / "one" / "keys.json")
+    (folder / "data").symlink_to("one")
+    place.path.symlink_to("data/keys.json")
+    assert place.later(place.token).flaw is None
+
+    (folder / "two" / "keys.json").write_text('{"version": 1, "keys": []}')
+    (folder / "data.new").symlink_to("two")
+    (folder / "data.new").rename(folder / "data")
+    assert place.later(place.token).flaw is Flaw.UNKNOWN
