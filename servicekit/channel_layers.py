@@ -1,6 +1,7 @@
 """Channels around channels: what a caller of a stub does not have to know of."""
 
 import asyncio
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
@@ -9,6 +10,9 @@ from weakref import WeakSet
 import grpc
 
 from servicekit.tls import Certificates, Watched
+
+#: How often a channel looks for other certificates, at most: each call would be too often.
+LOOK_SECONDS = 1.0
 
 #: Begins a call of one method: takes what callables of gRPC take, returns the call.
 Begin = Callable[..., Any]
@@ -76,17 +80,23 @@ class RenewedChannel(ChannelLayer):
         #: Those that were begun on the channel of now; gRPC lets nobody ask.
         self._calls: WeakSet[Any] = WeakSet()
         self._draining: set[asyncio.Task[None]] = set()
+        self._looked_at = time.monotonic()
 
     @property
     def inner(self) -> grpc.aio.Channel:
         """The channel with the certificates of now."""
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._renew()
+        return self._channel
+
+    def _renew(self) -> None:
         certificates = self._watched.current()
+        self._looked_at = time.monotonic()
         if certificates is not self._certificates:
             draining = asyncio.ensure_future(_drain(self._channel, list(self._calls)))
             self._draining.add(draining)
             draining.add_done_callback(self._draining.discard)
             self._certificates, self._channel, self._calls = certificates, self._connect(certificates), WeakSet()
-        return self._channel
 
     def begin(self, kind: str, method: str, coders: dict[str, Any]) -> Begin:
         """See ChannelLayer."""

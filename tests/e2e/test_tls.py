@@ -76,6 +76,7 @@ async def test_everything_speaks_mutual_tls_and_goes_on_with_renewed_certificate
         renewed = pair.renew(authority.ca)
         for name in PORTS:
             assert lines(await shown_by(ports[name], "http/1.1" if name in HTTP else "h2")) == lines(renewed)
+        await asyncio.sleep(1.1)  # channels look once a second
         await remember_and_search("trains")
         stack.process.terminate()
         assert await reading == 0

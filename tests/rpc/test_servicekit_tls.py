@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from servicekit import channel_layers
 from servicekit.channels import open_channel
 from servicekit.tls import CertificateFiles, NamedFile
 from tests.fixtures_tls import Authority, Pair, replace
@@ -34,6 +35,12 @@ def theirs(tmp_path: Path) -> Authority:
 def pair(ours: Authority) -> Pair:
     """The server's."""
     return ours.issue("server")
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels look for other certificates with every call."""
+    monkeypatch.setattr(channel_layers, "LOOK_SECONDS", 0)
 
 
 async def fine(_context: Context) -> str:
