@@ -42,7 +42,7 @@ class GatewayServer(Server):
         self.routes = Routes(
             [
                 *operations.routes(),
-                *transcoded_routes(backends, bodies),
+                *transcoded_routes(backends, bodies, longest=settings.max_deadline_seconds),
                 *openai_routes(backends, bodies),
                 *document_routes(services),
             ]

@@ -2,43 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import TracebackType
 from typing import Any
 
 import grpc
 
 
 class Upload:
-    """A call that is being written to in the background, while its answer is waited for.
+    """A call that is written to in the background while the block, which gets it, waits for its answers.
 
     Neither side waits for the other in vain: a call that fails stops the reading of requests, and a request that cannot
-    be read ends the call. Messages are written no faster than the backend takes them.
+    be read ends the call, and is what the block raises then. Messages are written no faster than the backend takes
+    them.
     """
 
     def __init__(self, call: Any, messages: AsyncGenerator[bytes, None]) -> None:
         self._call = call
         self._writing = asyncio.create_task(self._write(messages))
 
-    async def answer(self) -> bytes:
-        """The answer of a call that has one. Raises AioRpcError, or what was wrong with a request."""
-        try:
-            answer: bytes = await self._call
-        except asyncio.CancelledError:
-            self._raise_broken()
-            raise
-        finally:
-            await self._stop()
-        return answer
+    async def __aenter__(self) -> Any:
+        return self._call
 
-    async def answers(self) -> AsyncGenerator[bytes, None]:
-        """The answers of a call that has many. Raises as `answer` does, after those that came before."""
-        try:
-            async for answer in self._call:
-                yield answer
-        except asyncio.CancelledError:
-            self._raise_broken()
-            raise
-        finally:
-            await self._stop()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        self._call.cancel()  # without effect when it is over
+        self._writing.cancel()
+        [outcome] = await asyncio.gather(self._writing, return_exceptions=True)
+        # What broke the writing off cancelled the call, and so the block.
+        if kind is asyncio.CancelledError and isinstance(outcome, Exception):
+            raise outcome from None
 
     async def _write(self, messages: AsyncGenerator[bytes, None]) -> None:
         try:
@@ -52,13 +45,3 @@ class Upload:
             raise
         finally:
             await messages.aclose()
-
-    def _raise_broken(self) -> None:
-        """Raise what broke the writing off: it cancelled the call, and not the client."""
-        if self._writing.done() and not self._writing.cancelled() and (error := self._writing.exception()):
-            raise error from None
-
-    async def _stop(self) -> None:
-        self._call.cancel()  # without effect when it is over
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)

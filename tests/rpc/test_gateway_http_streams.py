@@ -236,6 +236,29 @@ async def test_a_backend_that_fails_in_the_middle_ends_an_upload_that_goes_on() 
     assert (status, answer["message"]) == (429, "enough")
 
 
+async def test_a_backend_that_never_answers_an_import_is_not_waited_for_for_ever() -> None:
+    async def act(_requests: Any, _context: Context) -> Any:
+        await asyncio.Event().wait()
+
+    async with gateway(store=Fake(act), default_deadline_seconds=0.3, max_deadline_seconds=0.3) as rig:
+        status, answer = await ask(rig, "/v1/events:import", event_line(0))
+
+    assert (status, answer["message"]) == (504, "no message came or went for 0.3 seconds")
+
+
+async def test_a_backend_that_never_answers_a_line_is_not_waited_for_for_ever() -> None:
+    async def act(request: Any, _context: Context) -> Any:
+        if request.id == "1":
+            await asyncio.Event().wait()
+        return embedding_pb2.EmbedStreamResponse(id=request.id)
+
+    async with gateway(embedder=Fake(act), default_deadline_seconds=0.3, max_deadline_seconds=0.3) as rig:
+        first, last = await lines_of(rig, "/v1/embed:stream", input_line(0) + input_line(1))
+
+    assert first["id"] == "0"
+    assert last["code"] == 4
+
+
 async def test_a_backend_that_is_down_is_named() -> None:
     async with gateway() as rig:
         status, answer = await ask(rig, "/v1/events:import", event_line(0))
