@@ -78,6 +78,9 @@ class Cluster:
         return process
 
     def keep(self, name: str, line: str) -> None:
+        """Remember a line of a part, if it tells more than that a call came and went well."""
+        if '"logger": "access"' in line and '"level": "info"' in line:
+            return
         self.log.append(f"{name}: {line}")
         del self.log[:-400]
 
