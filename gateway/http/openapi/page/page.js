@@ -24,10 +24,13 @@ function inline(text) {
     part.length > 2 && part.startsWith("`") ? element("code", {}, part.slice(1, -1)) : part);
 }
 
+function referred(api, node) {
+  return node.$ref ? node.$ref.slice(2).split("/").reduce((inside, key) => inside[key], api) : node;
+}
+
+// What a field says of itself wins over what its type says.
 function resolved(api, node) {
-  if (!node || !node.$ref) return node || {};
-  const target = node.$ref.slice(2).split("/").reduce((inside, key) => inside[key], api);
-  return { ...target, ...node, $ref: undefined };
+  return node ? { ...referred(api, node), ...node, $ref: undefined } : {};
 }
 
 function shortName(node) {
@@ -56,13 +59,22 @@ function fields(api, node) {
       element("span", { class: "quiet" }, typeOf(api, schema), about.readOnly ? ", only in answers" : ""), " ",
       required.includes(name) ? element("span", { class: "required" }, "required") : null,
       ...prose(about.description),
+      example(about),
       inner(api, schema));
   }));
 }
 
+function example(about) {
+  const [first] = about.examples || [];
+  return typeof first === "string" ? element("p", { class: "quiet" }, "such as ", element("code", {}, first)) : null;
+}
+
 function inner(api, schema) {
   const about = resolved(api, schema);
-  const target = about.type === "array" ? resolved(api, about.items) : about;
+  const target = referred(api, about.type === "array" ? about.items : schema);
+  if (target.enum && target.description) {
+    return element("details", {}, element("summary", { class: "quiet" }, "values"), ...prose(target.description));
+  }
   if (!target.properties) return null;
   const open = element("details", {}, element("summary", { class: "quiet" }, "fields"));
   open.addEventListener("toggle", () => { if (open.children.length === 1) open.append(fields(api, schema)); });
@@ -74,9 +86,10 @@ function parameters(api, list) {
     const schema = each.schema || Object.values(each.content)[0].schema;
     return element("li", {},
       element("span", { class: "name" }, each.name), " ",
-      element("span", { class: "quiet" }, `${typeOf(api, schema)}, in the ${each.in}${each.content ? ", as JSON" : ""}`), " ",
+      element("span", { class: "quiet" }, `${typeOf(api, schema)}, in the ${each.in}`, each.content ? ", as JSON" : ""), " ",
       each.required ? element("span", { class: "required" }, "required") : null,
-      ...prose(each.description));
+      ...prose(each.description),
+      inner(api, schema));
   }));
 }
 
@@ -104,14 +117,14 @@ function body(api, title, content) {
 
 function operationNode(api, method, path, operation) {
   const answer = operation.responses["200"];
-  const scope = (operation.security || []).flatMap((each) => each.bearer || []);
+  const scopes = (operation.security || []).flatMap((each) => each.bearer || []).join(", ");
   return element("details", { class: "operation", id: operation.operationId },
     element("summary", {},
       element("span", { class: "method" }, method.toUpperCase()),
       element("span", { class: "path" }, path), ...inline(operation.summary || "")),
     element("div", {},
       ...prose(operation.description),
-      element("p", { class: "quiet" }, scope.length ? `Needs a key with the scope ${scope.join(", ")}.` : "Needs no key."),
+      element("p", { class: "quiet" }, scopes ? `Needs a key with the scope ${scopes}.` : "Needs no key."),
       ...(operation.parameters ? [element("h3", {}, "Parameters"), parameters(api, operation.parameters)] : []),
       ...body(api, "Body", operation.requestBody && operation.requestBody.content),
       ...body(api, "Answer", answer.content),
