@@ -8,8 +8,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.http.errors import HeadersTooLargeError, NotHttpError
+from gateway.http.front import REQUEST_ID_HEADER
 from gateway.http.writing import error_response, status_json
-from servicekit.errors import InternalError, InvalidArgumentError
+from servicekit.context import accept_request_id
+from servicekit.errors import InternalError, InvalidArgumentError, TrimemError
 from servicekit.status import to_status
 
 #: Bytes a second that a client must read when there is much to read.
@@ -103,7 +105,9 @@ class Connection(web.RequestHandler):
         else:
             _log.error("unexpected", exc_info=exc)
             error, status = InternalError(), 500
-        response = error_response(to_status(error), status)
+        identity = self._refused(error, status)
+        response = error_response(to_status(error, identity), status)
+        response.headers[REQUEST_ID_HEADER] = identity
         response.force_close()
         return response
 
@@ -115,14 +119,23 @@ class Connection(web.RequestHandler):
     def _refuse_headers(self) -> None:
         """Answer while the headers go on: aiohttp knows of no request yet."""
         if self.transport is not None:
-            body = status_json(to_status(HeadersTooLargeError(self._max_header_bytes)))
+            error = HeadersTooLargeError(self._max_header_bytes)
+            identity = self._refused(error, 431)
+            body = status_json(to_status(error, identity))
             head = (
                 "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                f"{REQUEST_ID_HEADER}: {identity}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             )
             self.transport.write(head.encode("ascii") + body)
         self._forget_headers()
         self.force_close()
+
+    def _refused(self, error: TrimemError, status: int) -> str:
+        """Write a line without the bytes that came. Returns a request id: there is no request that could bring one."""
+        identity = accept_request_id(None)
+        peer = None if self.transport is None else self.transport.get_extra_info("peername")
+        _log.info("refused", request_id=identity, code=status, reason=error.reason, peer=peer and peer[0])
+        return identity
 
     def _forget_headers(self) -> None:
         self._header_bytes = 0

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import grpc
@@ -89,7 +90,7 @@ async def test_of_streams(stack: Stack) -> None:
 async def test_of_a_method_that_is_not_there(stack: Stack) -> None:
     identity = f"test-{uuid.uuid4()}"
     async with grpc.aio.insecure_channel(stack.address("GATEWAY_PORT")) as channel:
-        listing = channel.unary_unary("/trimem.store.v1.StoreAdminService/GetStatus")
+        listing: Any = channel.unary_unary("/trimem.store.v1.StoreAdminService/GetStatus")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await listing(b"", metadata=(("x-request-id", identity),), timeout=PATIENCE)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.rpc.test_gateway_process import PATIENCE, http_port, started, within_patience
+from tests.fixtures_gateway import PATIENCE, within_patience
+from tests.rpc.test_gateway_process import http_port, started
 
 FAST: dict[str, Any] = {"DRAIN_DELAY_SECONDS": 0, "STORE_TARGET": "127.0.0.1:1", "EMBEDDER_TARGET": "127.0.0.1:1"}
 
