@@ -1,6 +1,7 @@
 """The port that Prometheus reads."""
 
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6, socket
@@ -71,6 +72,6 @@ def _server_class(address: str, context: ssl.SSLContext | None) -> type[WSGIServ
 
         def handle_error(self, _request: object, client_address: Any) -> None:
             """Somebody who speaks no TLS, shows no certificate, or has gone: not for standard error."""
-            _log.debug("scrape failed", peer=str(client_address[0]), exc_info=True)
+            _log.debug("scrape failed", peer=str(client_address[0]), error=type(sys.exception()).__name__)
 
     return Server

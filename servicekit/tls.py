@@ -8,7 +8,7 @@ import ssl
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,7 +51,7 @@ class Certificates:
     """What one side shows and whom it believes, in PEM."""
 
     certificate: bytes | None
-    key: bytes | None
+    key: bytes | None = field(repr=False)
     authorities: bytes | None
     #: The same for a server that speaks TLS by Python's own module.
     server_context: ssl.SSLContext
@@ -75,6 +75,9 @@ class CertificateFiles:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        # A session that is resumed would bring a client's certificate back that is no longer believed.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
         certificate, key, authorities = (
             None if file is None else file.read() for file in (self.certificate, self.key, self.authorities)
         )
@@ -167,7 +170,7 @@ def server_context(files: CertificateFiles) -> ssl.SSLContext:
         # connections in progress would leave it without a key whenever one of the two files is of no use.
         connection.context = watched.current().server_context
 
-    context = files.load().server_context
+    context = watched.current().server_context
     context.sni_callback = renew
     return context
 

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -21,7 +21,10 @@ from store.database import Database
 from tests.conftest import NewDatabase
 from tests.fixtures_embedder import mock_models
 from tests.fixtures_embedder import serving as embedder_serving
-from tests.fixtures_gateway import gateway
+from tests.fixtures_gateway import METHODS as GATEWAY_METHODS
+from tests.fixtures_gateway import begin as gateway_begin
+from tests.fixtures_gateway import finish as gateway_finish
+from tests.fixtures_gateway import gateway, kinds_gateway, kinds_handlers
 from tests.fixtures_store import DIMENSION, migrated, stores
 from tests.fixtures_traces import Traces, traced
 from tests.rpc.servicekit_rig import (
@@ -129,6 +132,28 @@ async def test_calls_of_all_kinds_have_a_span_on_either_side(traces: Traces, met
     assert traces.parent(serving) is calling
     assert attributes(serving)["trimem.request_id"] == "abc-8"
     assert calling.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("method", GATEWAY_METHODS)
+async def test_calls_of_all_kinds_are_one_trace_through_the_gateway(traces: Traces, method: str) -> None:
+    async def act(requests: list[bytes], _context: Context) -> list[bytes]:
+        return requests
+
+    async def requests() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    async with kinds_gateway(kinds_handlers(act)) as rig, asyncio.timeout(PATIENCE):
+        sent = requests() if method.startswith("Stream") else [b"two"]
+        assert (await gateway_finish(gateway_begin(rig.channel, method, sent)))[-1] == b"two"
+        await until(lambda: len(traces.spans) == 4)
+
+    calling, serving = (traces.of(f"test.Kinds/{method}", kind) for kind in (SpanKind.CLIENT, SpanKind.SERVER))
+    (ours,) = [span for span in calling if span.parent is None]
+    (at_gateway,) = [span for span in serving if traces.parent(span) is ours]
+    (onwards,) = [span for span in calling if traces.parent(span) is at_gateway]
+    (at_backend,) = [span for span in serving if traces.parent(span) is onwards]
+    assert {attributes(span)["rpc.response.status_code"] for span in (at_gateway, onwards, at_backend)} == {"OK"}
 
 
 @pytest.mark.parametrize("method", METHODS)
