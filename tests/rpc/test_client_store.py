@@ -16,7 +16,7 @@ from tests.conftest import NewDatabase
 from tests.fixtures_gateway import gateway
 from tests.fixtures_store import StoreUnderTest, stores
 from trimem.client import AsyncTrimemClient, NewEvent, RetryPolicy, SearchMode
-from trimem.client.cli import importing
+from trimem.client.cli import session
 from trimem.client.cli.app import run
 from trimem.client.cli.session import Session
 
@@ -81,7 +81,7 @@ def write_lines(path: Path, first: int, count: int) -> None:
 async def test_an_import_that_is_broken_off_goes_on_and_writes_nothing_twice(
     memory: Memory, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "PATIENT", RetryPolicy(attempts=1))
+    monkeypatch.setattr(session, "PATIENT", RetryPolicy(attempts=1))
     path = tmp_path / "notes.ndjson"
     write_lines(path, 0, 1000)
     importing_task = asyncio.create_task(memory.trimem("import", str(path)))

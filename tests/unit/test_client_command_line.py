@@ -49,6 +49,11 @@ class Terminal:
         rpc.terminate(answer, (), grpc.StatusCode.OK, "")
         return request
 
+    def be_there(self) -> None:
+        """Answer the question with which long work begins."""
+        for _ in range(3):
+            self.answer(HEALTH, "Check", health_pb2.HealthCheckResponse(status=1))
+
     def fail(self, service: Any, method: str, code: grpc.StatusCode, message: str, reason: str = "") -> None:
         """Wait for a call and let it fail."""
         _metadata, _request, rpc = self.channel.take_unary_unary(service.methods_by_name[method])
@@ -275,6 +280,7 @@ def test_texts_are_embedded_and_one_that_is_refused_fails_alone(terminal: Termin
 
 def test_export_writes_what_makes_an_event(terminal: Terminal, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     ended = terminal.start("export", "--since", "2026-01-01")
+    terminal.be_there()
     request = terminal.answer(EVENTS, "ListEvents", pb.ListEventsResponse(events=[event("süß")]))
     assert ended.result() == 0
     assert request.page_size == 1000
@@ -288,6 +294,7 @@ def test_export_writes_what_makes_an_event(terminal: Terminal, capfdbinary: pyte
 
 def test_an_export_that_breaks_off_says_how_to_go_on(terminal: Terminal, read: Read) -> None:
     ended = terminal.start("export")
+    terminal.be_there()
     terminal.answer(EVENTS, "ListEvents", pb.ListEventsResponse(events=[event()], next_page_token="more"))
     terminal.fail(EVENTS, "ListEvents", grpc.StatusCode.INTERNAL, "internal error")
     assert ended.result() == 1
@@ -300,6 +307,7 @@ def test_lines_are_imported_and_bad_ones_rejected_with_reasons(terminal: Termina
         '{"content": {"text": "one"}}\nnonsense\n\n{"content": {}}\n{"content": {"n": 3}, "id": "taken"}\n'
     )
     ended = terminal.start("import", str(source), "--rejects", str(rejects), "--json")
+    terminal.be_there()
     results = [
         pb.BatchCreateEventsResult(event=event()),
         pb.BatchCreateEventsResult(error=status_pb2.Status(code=3, message="event.content: must not be empty")),
@@ -320,6 +328,7 @@ def test_an_import_that_breaks_off_says_what_is_stored(terminal: Terminal, read:
     source = tmp_path / "in.ndjson"
     source.write_text("".join(f'{{"content": {{"n": {n}}}}}\n' for n in range(200)))
     ended = terminal.start("import", str(source))
+    terminal.be_there()
     results = [pb.BatchCreateEventsResult(event=event())] * 128
     terminal.answer(EVENTS, "BatchCreateEvents", pb.BatchCreateEventsResponse(results=results))
     terminal.fail(EVENTS, "BatchCreateEvents", grpc.StatusCode.FAILED_PRECONDITION, "another model", "MISMATCH")

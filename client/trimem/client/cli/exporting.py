@@ -10,7 +10,6 @@ import typer
 from trimem.client import Event
 from trimem.client.cli.arguments import MetadataFilter, Since, Until, examples, read_metadata
 from trimem.client.cli.failures import UsageProblem, complain
-from trimem.client.cli.importing import PATIENT
 from trimem.client.cli.ndjson import line_of_event
 from trimem.client.cli.output import time_text
 from trimem.client.cli.session import session_of
@@ -46,7 +45,7 @@ def export(
                 file = stack.enter_context(output.open("wb"))
             except OSError as error:
                 raise UsageProblem(f"--output {output} cannot be written: {error.strerror}") from None
-        client = stack.enter_context(session_of(context).open(retry=PATIENT))
+        client = stack.enter_context(session_of(context).open_for_long())
         filters = read_metadata(metadata)
         events = client.list(metadata_filter=filters, start_time=since, end_time=until, page_size=_PAGE)
         try:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trimem.client import Event, ImportSummary, NewEvent, RetryPolicy, TrimemClient, TrimemError
+from trimem.client import Event, ImportSummary, NewEvent, TrimemClient, TrimemError
 from trimem.client.batches import tally
 from trimem.client.cli.arguments import examples
 from trimem.client.cli.failures import FAILED, UsageProblem, complain
@@ -21,9 +21,6 @@ from trimem.client.cli.output import AsJson, emit
 from trimem.client.cli.session import session_of
 from trimem.client.errors import AlreadyExistsError
 from trimem.client.structs import json_text
-
-#: An import of hours should live through the restart of a service: some 40 seconds.
-PATIENT = RetryPolicy(attempts=14)
 
 #: Rejected lines that are shown when nobody asked for a file of them.
 _SHOWN = 10
@@ -55,7 +52,7 @@ def import_events(
     with ExitStack() as stack:
         source = _opened(stack, file)
         rejected = Rejects(stack, rejects)
-        client = stack.enter_context(session_of(context).open(retry=PATIENT))
+        client = stack.enter_context(session_of(context).open_for_long())
         importing = Import(client, source, rejected, stack.enter_context(_Bar(source)))
         try:
             importing.run()

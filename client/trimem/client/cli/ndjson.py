@@ -12,8 +12,8 @@ from trimem.client.cli.output import time_text
 from trimem.client.structs import json_text
 from trimem.client.types import Event, NewEvent
 
-#: Bytes of a line with its end. The store takes content of 2 MiB, which is longer where characters are escaped; without a limit a
-#: file without line ends would be read into memory as a whole.
+#: Bytes of a line with its end. The store takes content of 2 MiB, which is longer where characters are escaped;
+#: without a limit a file without line ends would be read into memory as a whole.
 LONGEST_LINE = 16 * 1024 * 1024
 
 #: Ids of lines without one are made within it.

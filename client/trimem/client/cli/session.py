@@ -10,6 +10,9 @@ import typer
 from trimem.client import RetryPolicy, TrimemClient
 from trimem.client.cli.failures import UsageProblem
 
+#: For work of hours: some 40 seconds without the gateway, or a service behind it.
+PATIENT = RetryPolicy(attempts=14)
+
 
 @dataclass(slots=True)
 class Session:
@@ -43,6 +46,12 @@ class Session:
             raise UsageProblem(f"--api-key-file {self.api_key_file} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise UsageProblem(str(error)) from None
+
+    def open_for_long(self) -> TrimemClient:
+        """The same for work of hours, which lives through restarts. Raises TrimemError soon when nobody is there."""
+        with self.open() as client:
+            client.health()
+        return self.open(retry=PATIENT)
 
 
 def connect(
