@@ -22,6 +22,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 #: Largest metadata of a call, names and values with 32 bytes for each pair.
 _MAX_METADATA_BYTES = 16 * 1024
 
+#: How long a new connection may take until it can carry calls.
+_HANDSHAKE_MILLISECONDS = 10_000
+
 
 class PortTakenError(RuntimeError):
     """We cannot listen where we were told to."""
@@ -154,6 +157,8 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # New calls go elsewhere then. There is no age of grace: calls in progress take their time, an import its hours.
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
+        # TLS and the first words of HTTP/2; by default who says nothing may stay for two minutes.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 30_000),

@@ -63,4 +63,4 @@ async def _refuse(_requests: Any, call: Context) -> None:
 
 
 #: Of this kind because it begins before there is a message, and there may be none.
-_NO_SUCH_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_refuse)  # type: ignore[arg-type]  # the types know no aio
+_NO_SUCH_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_refuse)

@@ -140,6 +140,18 @@ async def test_versions_before_1_2_are_refused(ours: Authority, pair: Pair) -> N
         writer.transport.abort()
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_connection_on_which_nothing_comes_is_closed(
+    encrypted: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servicekit.server._HANDSHAKE_MILLISECONDS", 200)
+    async with serve(kinds(fine), **(listener(pair) if encrypted else {})) as running, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        while await reader.read(1000):  # without TLS the server speaks first
+            pass
+        writer.transport.abort()
+
+
 async def test_a_renewed_certificate_is_shown_without_a_restart_and_calls_in_progress_go_on(
     ours: Authority, pair: Pair
 ) -> None:
