@@ -4,11 +4,14 @@ import asyncio
 import json
 import re
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures_gateway import PATIENCE, Context, Fake, Rig, gateway, within_patience
+from tests.fixtures_tls import Authority
 from trimem.store.v1 import event_service_pb2
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -137,6 +140,29 @@ async def test_a_client_that_does_not_read_its_answer_is_ended() -> None:
                 except ConnectionError:
                     pass
     assert received < 12_000_000
+
+
+async def test_over_tls_answers_are_whole_for_those_who_read_and_ended_for_those_who_do_not(tmp_path: Path) -> None:
+    async def act(_request: Any, _context: Context) -> Any:
+        return event_service_pb2.ListEventsResponse(events=[event_service_pb2.Event(id="a" * 1_000_000)] * 24)
+
+    authority = Authority.make(tmp_path, "ours")
+    pair = authority.issue("server")
+    client = ssl.create_default_context(cafile=authority.file)
+    files: dict[str, Any] = {"tls_cert_file": pair.certificate, "tls_key_file": pair.key}
+    async with gateway(store=Fake(act), http_read_timeout_seconds=0.5, **files) as rig:
+        for pause, is_whole in ((0.01, True), (2.0, False)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", rig.http_port, ssl=client, limit=4096)
+            writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            await asyncio.sleep(pause)
+            received = 0
+            try:
+                while chunk := await within_patience(reader.read(1 << 20)):
+                    received += len(chunk)
+            except (ConnectionError, ssl.SSLError):
+                pass
+            writer.transport.abort()
+            assert (received > 24_000_000) == is_whole
 
 
 async def test_a_client_that_reads_steadily_gets_a_large_answer_whole() -> None:
