@@ -82,7 +82,7 @@ class Cluster:
         if '"logger": "access"' in line and '"level": "info"' in line:
             return
         self.log.append(f"{name}: {line}")
-        del self.log[:-400]
+        del self.log[:-4000]
 
     def _environment(self) -> dict[str, str]:
         return {

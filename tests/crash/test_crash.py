@@ -50,7 +50,7 @@ async def test_an_import_survives_kills_at_random(seed: int, tmp_path_factory: p
                 await _until_all_are_embedded(stub)
                 await _check(cluster, stub, ledger)
         except BaseException:
-            print(*cluster.log[-120:], sep="\n")  # noqa: T201 - what led to the failure
+            print(*cluster.log, sep="\n")  # noqa: T201 - what led to the failure
             raise
     print(  # noqa: T201 - the result of a long run
         f"round {seed}: {len(ledger.acknowledged)} acknowledged of {len(ledger.sent)} sent, "
