@@ -73,9 +73,7 @@ def stale_stubs(root: Path = ROOT) -> list[str]:
         fresh = Path(scratch)
         generate(root, fresh)
         patterns = ("trimem/**/*_pb2*.py*", "trimem/**/*.binpb")
-        names = {
-            str(p.relative_to(base)) for base in (root, fresh) for pattern in patterns for p in base.glob(pattern)
-        }
+        names = {str(p.relative_to(base)) for base in (root, fresh) for pattern in patterns for p in base.glob(pattern)}
         names = {name for name in names if "__pycache__" not in name}
         return sorted(
             name
