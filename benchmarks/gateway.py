@@ -2,7 +2,7 @@
 
 In one run, on one machine, all parts real but the model (the mock, so that Embed is a hit in its cache):
 
-- latency: one client, the parties in turns, call by call. What a party adds is its percentile less that of the direct
+- latency: one client, the parties in turns of twenty calls. What a party adds is its percentile less that of the direct
   call.
 - throughput: many clients, each with a connection and a call at a time, the parties in turns.
 
@@ -53,7 +53,7 @@ class Plan:
     """How much of everything."""
 
     #: Calls of each party with one client, and how many before they count.
-    turns: int
+    calls: int
     warm_up: int
     #: Clients at once, seconds for each party, and how often.
     clients: int
@@ -61,8 +61,8 @@ class Plan:
     rounds: int
 
 
-_FULL = Plan(turns=1_200, warm_up=200, clients=32, window=2, rounds=3)
-_QUICK = Plan(turns=300, warm_up=100, clients=32, window=1, rounds=1)
+_FULL = Plan(calls=1_200, warm_up=200, clients=32, window=2, rounds=3)
+_QUICK = Plan(calls=300, warm_up=100, clients=32, window=1, rounds=1)
 
 
 def scenarios(party: GatewayParty) -> dict[str, list[Way]]:
@@ -98,7 +98,7 @@ async def measure(party: GatewayParty, plan: Plan, console: Console) -> list[dic
     for scenario, ways in scenarios(party).items():
         party.bystanders.begin()
         latencies = await party.load.ask(
-            do="turns", ways=[asdict(way) for way in ways], rounds=plan.turns, warm_up=plan.warm_up
+            do="turns", ways=[asdict(way) for way in ways], calls=plan.calls, warm_up=plan.warm_up
         )
         loads: dict[str, list[dict[str, Any]]] = {way.party: [] for way in ways}
         for _ in range(plan.rounds):

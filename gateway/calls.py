@@ -40,7 +40,7 @@ def own_error(error: grpc.aio.AioRpcError, backend: str) -> TrimemError | None:
     if error.trailing_metadata():
         return None
     match error.code():
-        # CANCELLED: it stopped; our callers' own cancelling ends in CancelledError. INTERNAL and UNKNOWN: the connection
+        # CANCELLED: it stopped; our callers' own cancelling ends in CancelledError. INTERNAL, UNKNOWN: the connection
         # broke in the middle of a stream.
         case (
             grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED | grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN

@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -39,17 +42,14 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
         if settings.log_format is LogFormat.JSON
         else [ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
     )
+    level = "DEBUG" if settings.debug else settings.log_level
+    handler = logging.StreamHandler()
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *renderer],
+        logger_factory=partial(_Lines, handler),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -58,10 +58,26 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel("DEBUG" if settings.debug else settings.log_level)
+    root.setLevel(level)
     # Libraries that describe every request at INFO: we have an access log of our own.
     for name in ("httpx", "httpcore", "asyncio", "urllib3", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Lines:
+    """Writes finished lines where a handler writes: what `logging` does for one takes longer than to make it."""
+
+    def __init__(self, handler: "logging.StreamHandler[TextIO]", name: str = "root") -> None:
+        self.name = name
+        self._handler = handler
+
+    def write(self, line: str) -> None:
+        """Write a line. Like `logging`, it does not let those fail who have something to say."""
+        with suppress(OSError, ValueError), self._handler.lock or nullcontext():
+            self._handler.stream.write(line + "\n")
+            self._handler.flush()
+
+    debug = info = warning = error = critical = write
 
 
 def new_registry() -> CollectorRegistry:

@@ -2,8 +2,8 @@
 
 Bodies are made before, and answers are not parsed. Questions (JSON lines):
 
-- `{"do": "turns", "ways": [...], "rounds": N, "warm_up": N}`: one client takes the ways in turns, call by call, each
-  time in another order. The answer is the milliseconds of each call, by party.
+- `{"do": "turns", "ways": [...], "calls": N, "warm_up": N}`: one client takes the ways in turns, a few calls each,
+  every time in another order. The answer is the milliseconds of each call, by party.
 - `{"do": "load", "way": {...}, "clients": N, "seconds": S}`: that many clients, each with a connection of its own and
   a call at a time. The answer is an `Outcome`.
 
@@ -24,6 +24,9 @@ import grpc
 from benchmarks.support.children import answer_lines
 
 _PATIENCE_SECONDS = 60
+#: Calls of a turn: as many as bring processes that slept back into the caches, and few enough that whatever disturbs
+#: the machine disturbs all parties.
+_TURN = 20
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
 
 
@@ -56,19 +59,19 @@ class Outcome:
 Send = Callable[[], Awaitable[None]]
 
 
-async def turns(ways: Sequence[Way], rounds: int, warm_up: int) -> dict[str, list[float]]:
-    """Latencies by party. Nobody is always the first, or always behind the same one."""
+async def turns(ways: Sequence[Way], calls: int, warm_up: int) -> dict[str, list[float]]:
+    """Latencies by party, of `calls` calls each after `warm_up`. Nobody is always behind the same one."""
     latencies: dict[str, list[float]] = {way.party: [] for way in ways}
     async with AsyncExitStack() as stack:
         senders = [(way.party, await stack.enter_async_context(_sender(way))) for way in ways]
-        for number in range(warm_up + rounds):
-            shift = number % len(senders)
+        for turn in range((warm_up + calls) // _TURN):
+            shift = turn % len(senders)
             for party, send in senders[shift:] + senders[:shift]:
-                began = time.perf_counter()
-                await send()
-                if number >= warm_up:
+                for _ in range(_TURN):
+                    began = time.perf_counter()
+                    await send()
                     latencies[party].append((time.perf_counter() - began) * 1000)
-    return latencies
+    return {party: measured[warm_up:] for party, measured in latencies.items()}
 
 
 async def load(way: Way, clients: int, seconds: float) -> Outcome:
@@ -125,7 +128,7 @@ def _over_http(session: aiohttp.ClientSession, path: str, body: bytes) -> Send:
 
 async def _answer(question: dict[str, Any]) -> Any:
     if question.pop("do") == "turns":
-        return await turns([Way(**way) for way in question["ways"]], question["rounds"], question["warm_up"])
+        return await turns([Way(**way) for way in question["ways"]], question["calls"], question["warm_up"])
     return asdict(await load(Way(**question["way"]), question["clients"], question["seconds"]))
 
 

@@ -44,7 +44,7 @@ class Ended:
         """Whether the gateway said that a backend cannot be reached.
 
         When a server ends a call while its client is still sending, grpc.aio sometimes puts a status of its own in
-        place of the one that came: https://github.com/grpc/grpc/issues/36066. The gateway counts itself what it answered.
+        place of the one that came: https://github.com/grpc/grpc/issues/36066. The gateway counts what it answered.
         """
         return self.code == "UNAVAILABLE" or (self.code, self.message) == ("INTERNAL", "Internal error from Core")
 
