@@ -85,6 +85,20 @@ def test_a_vector_of_floats_is_read() -> None:
     assert list(message.vector.values) == [0.25] * 768
 
 
+def test_a_vector_of_integers_and_of_the_largest_floats_is_read() -> None:
+    message = event_service_pb2.SearchEventsRequest()
+    read_message({"vector": {"values": [1, -2, 3.4028234663852886e38, -0.0]}}, message)
+
+    assert list(message.vector.values) == [1, -2, 3.4028234663852886e38, 0]
+
+
+@pytest.mark.parametrize("wrong", [1e39, -1e39, 10**400, True, "x", None])
+def test_the_number_of_a_vector_that_does_not_fit_is_named(wrong: Any) -> None:
+    request = event_service_pb2.SearchEventsRequest()
+
+    assert list(violations({"vector": {"values": [0.5, wrong]}}, request)) == ["vector.values[1]"]
+
+
 @pytest.mark.parametrize(
     ("field", "bad", "expected"),
     [
