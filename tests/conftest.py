@@ -12,6 +12,10 @@ import pytest_asyncio
 
 from deploy.local.postgres import running_postgres
 
+# Tests talk to servers of their own, whatever the shell says.
+for _name in ("URL", "API_KEY", "API_KEY_FILE", "TLS", "CA_FILE", "CERT_FILE", "KEY_FILE"):
+    os.environ.pop(f"TRIMEM_{_name}", None)
+
 NewDatabase = Callable[[], Awaitable[str]]
 
 

@@ -421,7 +421,3 @@ def test_a_table_for_a_reader_that_left_ends_like_other_output() -> None:
     with os.fdopen(writing) as output:
         done = subprocess.run([sys.executable, "-c", source], stdout=output, check=False)
     assert done.returncode == 42
-
-
-def test_the_environment_of_the_tests_names_no_gateway() -> None:
-    assert not [name for name in os.environ if name.startswith("TRIMEM_") and name != "TRIMEM_DATA_DIR"]

@@ -37,6 +37,9 @@ T = TypeVar("T")
 #: Services of the API behind the gateway, by what its health calls them.
 SERVICES = ("trimem.store.v1.EventService", "trimem.embedding.v1.EmbeddingService")
 
+#: Events of a page of a list, of which all pages are wanted.
+_LIST_PAGE = 500
+
 _PREFIXES = {
     Domain: "DOMAIN_",
     InputKind: "INPUT_KIND_",
@@ -108,7 +111,7 @@ def delete(event_id: str, timeout: float) -> Call[None]:
 def list_events(page_token: str, timeout: float, options: ListOptions) -> Call[tuple[list[Event], str]]:
     """One page of ListEvents, and the token of the next one."""
     request = pb.ListEventsRequest(
-        page_size=options.get("page_size", 0),
+        page_size=options.get("page_size", _LIST_PAGE),
         page_token=page_token,
         embedding_state=_number(pb.EmbeddingState, options.get("embedding_state")),
     )

@@ -23,7 +23,7 @@ class ListOptions(FilterOptions, total=False):
 
     #: Those whose embedding got this far.
     embedding_state: EmbeddingState | None
-    #: Events of a page, at most 1,000.
+    #: Events of a page: 500 unless it is given, at most 1,000.
     page_size: int
 
 
