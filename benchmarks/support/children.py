@@ -107,7 +107,7 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server(module: str, *, listeners: int = 1, **variables: str) -> AsyncIterator[ServerProcess]:
+async def server(module: str, listeners: int = 1, /, **variables: str) -> AsyncIterator[ServerProcess]:
     """Run a server, on free ports unless told otherwise, from when it listens at all of its `listeners`.
 
     It logs JSON lines to standard error, for each of them `{"event": "listening", "address": ...}`. Raises

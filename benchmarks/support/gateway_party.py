@@ -66,7 +66,7 @@ async def gateway_party(folder: Path) -> AsyncIterator[GatewayParty]:
             server("store", DATABASE_URL=url, EMBEDDER_TARGET=embedder.address, **dimensions)
         )
         gateway = await stack.enter_async_context(
-            server("gateway", listeners=2, EMBEDDER_TARGET=embedder.address, STORE_TARGET=store.address)
+            server("gateway", 2, EMBEDDER_TARGET=embedder.address, STORE_TARGET=store.address)
         )
         targets = f"{STORE}={store.address},{EMBEDDING}={embedder.address}"
         bare = await stack.enter_async_context(server("benchmarks.support.bare_proxy", PROXY_TARGETS=targets))

@@ -1,6 +1,6 @@
-"""Clients that share no code with Trimem, against the whole stack: curl, and gRPC for Node.js.
+"""Clients that share no code with Trimem, against the whole stack: curl, gRPC for Node.js, and the `openai` package.
 
-`buf curl` is in test_api.py, the `openai` package and the command line have files of their own.
+`buf curl` is in test_api.py, the command line in a file of its own.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from deploy.local.stack import Stack
@@ -66,6 +67,25 @@ async def test_curl_stores_searches_changes_and_deletes_over_http(curl: str, sta
     status, error = await ask("GET", "/v1/search?page_size=-1")
     assert (status, error["code"]) == (400, 3)
     assert (await ask("GET", "/health"))[1]["services"] == {"embedder": "up", "store": "up"}
+
+
+async def test_the_openai_package_compares_what_the_real_model_makes(stack: Stack) -> None:
+    inputs = ["The cat sleeps in the sun.", "A kitten naps on the warm window sill.", "SELECT count(*) FROM invoices"]
+    base = f"http://{stack.address('GATEWAY_HTTP_PORT')}/v1"
+    async with openai.AsyncOpenAI(base_url=base, api_key="none", max_retries=0) as client:
+        answer = await client.embeddings.create(model="text", input=inputs)
+        with pytest.raises(openai.NotFoundError):
+            await client.embeddings.create(model="nobody/nothing", input="tea")
+
+    cat, kitten, invoices = (each.embedding for each in answer.data)
+    assert len(cat) == 384
+    assert dot(cat, cat) == pytest.approx(1, abs=1e-3)
+    assert dot(cat, kitten) > dot(cat, invoices) + 0.2
+    assert answer.usage.total_tokens > len(inputs)
+
+
+def dot(first: list[float], second: list[float]) -> float:
+    return sum(a * b for a, b in zip(first, second, strict=True))
 
 
 @pytest.fixture(scope="module")
