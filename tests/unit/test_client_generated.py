@@ -37,3 +37,17 @@ def test_the_client_needs_neither_the_command_line_nor_a_service() -> None:
     source = f"import sys, trimem.client; print(sorted(set({unwanted}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    source = "import sys; sys.modules['typer'] = None; from trimem.client.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "trimem: the command comes with an extra: pip install 'trimem[client]'\n"
+
+
+def test_the_command_needs_no_more_than_its_extra() -> None:
+    unwanted = ["aiohttp", "numpy", "structlog", "pydantic_settings", "prometheus_client", "store", "torch"]
+    source = f"import sys, trimem.client.cli.app; print(sorted(set({unwanted}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimem.client import EmbeddingState, Event
+from trimem.client.batches import Batch
 from trimem.client.cli import ndjson
 from trimem.client.cli.ndjson import BadLineError, Line, event_of_line, line_of_event, read_lines
 
@@ -103,6 +104,28 @@ def test_a_vector_comes_along() -> None:
 def test_a_bad_line_is_refused_with_the_reason(text: str | bytes, said: str) -> None:
     with pytest.raises(BadLineError, match=said):
         event_of_line(line(text))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+FIELDS = ("id", "timestamp", "content", "metadata", "vector", "vector_fingerprint")
+
+
+@given(
+    st.binary(max_size=50) | st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(lambda it: json.dumps(it).encode())
+)
+@example(b'{"timestamp": "0001-01-01T00:00:00+23:59", "content": {"a": 1}}')
+@example(b'{"timestamp": "9999-12-31T23:59:59-23:59", "content": {"a": 1}}')
+@example(b'{"id": "\\u0000", "content": {"a": "\\ud800"}}')
+def test_whatever_a_line_says_it_is_an_event_or_refused(text: bytes) -> None:
+    try:
+        event = event_of_line(line(text))
+    except BadLineError:
+        return
+    assert Batch().add(event)
 
 
 def test_blank_lines_line_ends_and_a_byte_order_mark_do_not_matter() -> None:

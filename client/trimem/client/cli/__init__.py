@@ -1,5 +1,14 @@
 """The command `trimem`."""
 
-from trimem.client.cli.app import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """The entry point."""
+    try:
+        from trimem.client.cli.app import main as run
+    except ModuleNotFoundError as error:
+        if error.name not in {"typer", "rich"}:
+            raise
+        sys.exit("trimem: the command comes with an extra: pip install 'trimem[client]'")
+    run()
