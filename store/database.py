@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ _GONE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresSystemError,
     OSError,
 )
 
@@ -129,7 +130,8 @@ class Database:
             pool = self._opened()
             connection = await self._acquire(pool)
             try:
-                yield connection
+                with _loss_told(connection):
+                    yield connection
             finally:
                 await pool.release(connection)  # asyncpg shields it: a cancelled call still gives its connection back
 
@@ -149,8 +151,9 @@ class Database:
             pool = self._opened()
             connection = await self._acquire(pool)
             try:
-                await connection.execute(f"BEGIN READ ONLY; {settings}")
-                yield connection
+                with _loss_told(connection):
+                    await connection.execute(f"BEGIN READ ONLY; {settings}")
+                    yield connection
             finally:
                 ending = asyncio.create_task(self._end(pool, connection))
                 self._ending.add(ending)
@@ -250,6 +253,17 @@ def _is_of_exchanged_column(error: Exception) -> bool:
         # Vectors of two lengths. Callers' vectors were measured before: the column has changed since.
         isinstance(error, asyncpg.PostgresError) and error.sqlstate == "22000" and "dimensions" in str(error)
     )
+
+
+@contextmanager
+def _loss_told(connection: Connection) -> Iterator[None]:
+    """Calls a lost connection that, whatever asyncpg came to in the middle of a statement."""
+    try:
+        yield
+    except Exception as error:
+        if connection.is_closed() and not isinstance(error, TrimemError):
+            raise DatabaseUnavailableError("the connection to the database was lost") from error
+        raise
 
 
 #: What asyncpg raises, in the order in which it is looked for, and what becomes of it; None passes it on.

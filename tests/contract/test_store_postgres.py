@@ -312,6 +312,7 @@ async def test_a_database_without_our_tables_is_named_as_such(new_database: NewD
         (asyncpg.AdminShutdownError(), DatabaseUnavailableError),
         (asyncpg.CannotConnectNowError(), DatabaseUnavailableError),
         (asyncpg.TooManyConnectionsError(), DatabaseUnavailableError),
+        (asyncpg.PostgresIOError("could not read a block"), DatabaseUnavailableError),
         (asyncpg.InterfaceError("connection is closed"), DatabaseUnavailableError),
         (asyncpg.InvalidPasswordError(), DatabaseUnavailableError),
         (asyncpg.InvalidCatalogNameError(), DatabaseUnavailableError),
@@ -331,3 +332,33 @@ async def test_a_mistake_in_a_statement_passes_through(database: Database) -> No
     with pytest.raises(asyncpg.PostgresSyntaxError):
         async with database.connection() as connection:
             await connection.execute("SELEKT 1")
+
+
+@pytest.mark.parametrize("reading", [False, True])
+async def test_whatever_is_raised_on_a_lost_connection_means_that_it_was_lost(
+    database: Database, reading: bool
+) -> None:
+    async def lose() -> None:
+        begun = database.reading("SET LOCAL work_mem = '8MB'") if reading else database.connection()
+        async with begun as connection:
+            connection.terminate()
+            raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    with pytest.raises(DatabaseUnavailableError, match="connection to the database was lost"):
+        await lose()
+
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_search_leaves_no_transaction_open_behind_it(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.reading("SET LOCAL work_mem = '8MB'"):
+            raise ZeroDivisionError
+
+    async with asyncio.timeout(10):
+        while database.pool_use().idle < database.pool_use().open:
+            await asyncio.sleep(0.01)
+    async with database.connection() as connection:
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("SHOW work_mem") != "8MB"
