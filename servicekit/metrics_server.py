@@ -16,8 +16,6 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from servicekit.server import PortTakenError
 from servicekit.tls import CertificateFiles, server_context
 
-_log = structlog.get_logger("metrics")
-
 
 @contextmanager
 def metrics_exporter(
@@ -27,6 +25,7 @@ def metrics_exporter(
 
     Yields the port (0 asks for any). Raises PortTakenError, CertificateError.
     """
+    log = structlog.get_logger("metrics")
     context = None if tls is None else server_context(tls)
     try:
         server = make_server(address, port, make_wsgi_app(registry), _server_class(address, context), _Handler)
@@ -34,7 +33,7 @@ def metrics_exporter(
         raise PortTakenError.at(address, port) from error
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
-    _log.info("exporting", address=f"{address}:{server.server_port}", tls=context is not None)
+    log.info("exporting", address=f"{address}:{server.server_port}", tls=context is not None)
     try:
         yield server.server_port
     finally:
@@ -72,6 +71,8 @@ def _server_class(address: str, context: ssl.SSLContext | None) -> type[WSGIServ
 
         def handle_error(self, _request: object, client_address: Any) -> None:
             """Somebody who speaks no TLS, shows no certificate, or has gone: not for standard error."""
-            _log.debug("scrape failed", peer=str(client_address[0]), error=type(sys.exception()).__name__)
+            structlog.get_logger("metrics").debug(
+                "scrape failed", peer=str(client_address[0]), error=type(sys.exception()).__name__
+            )
 
     return Server

@@ -17,8 +17,6 @@ from servicekit.status import to_status
 #: Bytes a second that a client must read when there is much to read.
 _SLOWEST = 32 * 1024
 
-_log = structlog.get_logger("http")
-
 
 class Connection(web.RequestHandler):
     """aiohttp's protocol of one connection, with limits that it does not have.
@@ -103,7 +101,7 @@ class Connection(web.RequestHandler):
         elif status == 400:
             error = NotHttpError()
         else:
-            _log.error("unexpected", exc_info=exc)
+            structlog.get_logger("http").error("unexpected", exc_info=exc)
             error, status = InternalError(), 500
         identity = self._refused(error, status)
         response = error_response(to_status(error, identity), status)
@@ -134,7 +132,9 @@ class Connection(web.RequestHandler):
         """Write a line without the bytes that came. Returns a request id: there is no request that could bring one."""
         identity = accept_request_id(None)
         peer = None if self.transport is None else self.transport.get_extra_info("peername")
-        _log.info("refused", request_id=identity, code=status, reason=error.reason, peer=peer and peer[0])
+        structlog.get_logger("http").info(
+            "refused", request_id=identity, code=status, reason=error.reason, peer=peer and peer[0]
+        )
         return identity
 
     def _forget_headers(self) -> None:
@@ -179,7 +179,9 @@ class ConnectionServer(web.Server):
         """Whether there are as many connections as there may be. Says so in the log, once each time that it happens."""
         full = len(self._connections) >= self._max_connections
         if full and not self._was_full:
-            _log.warning("too many connections: further ones are closed", limit=self._max_connections)
+            structlog.get_logger("http").warning(
+                "too many connections: further ones are closed", limit=self._max_connections
+            )
         self._was_full = full
         return full
 
