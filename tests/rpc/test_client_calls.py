@@ -24,6 +24,7 @@ from trimem.client import (
     ResourceExhaustedError,
     SearchMode,
     TrimemClient,
+    TrimemError,
     UnavailableError,
 )
 from trimem.embedding.v1 import embedding_pb2
@@ -270,6 +271,23 @@ async def test_a_cancelled_call_is_cancelled_on_the_server(target: str, fake: Fa
             await task
         async with asyncio.timeout(10):
             await ended.wait()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_call_of_a_client_that_is_closed_meanwhile_fails(kind: str, target: str, fake: Fake) -> None:
+    begun = asyncio.Event()
+
+    async def act(_request: Any, _context: Any) -> Any:
+        begun.set()
+        await asyncio.sleep(60)
+
+    fake.act = act
+    async with caller(kind, target) as call:
+        calling = asyncio.create_task(call("get", "e1"))
+        await begun.wait()
+    with pytest.raises(TrimemError) as raised:
+        await calling
+    assert raised.value.code is grpc.StatusCode.CANCELLED
 
 
 async def test_not_found_is_an_exception_of_its_own(call: Caller, fake: Fake) -> None:

@@ -34,21 +34,19 @@ def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> 
 
 async def answer(call: Any, *, is_stream: bool) -> Any:
     """The answer of a call; the list of the answers of a stream. Raises grpc.RpcError."""
-    if not is_stream:
-        return await call
     try:
-        return [one async for one in call]
+        return [one async for one in call] if is_stream else await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise _failure(grpc.StatusCode.CANCELLED, "the client was closed") from None
     except grpc.aio.AioRpcError as error:
         if error.details() != _WRITE_FAILED:
             raise
         # grpc.aio puts this in the place of the server's status when the stream ended while we were writing:
         # https://github.com/grpc/grpc/issues/36066. Another attempt tells what the server has against it.
-        raise grpc.aio.AioRpcError(
-            grpc.StatusCode.UNAVAILABLE,
-            grpc.aio.Metadata(),
-            grpc.aio.Metadata(),
-            details="the server ended the stream before it was written",
-        ) from None
+        raise _failure(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was written") from None
 
 
 async def each(source: Source[T]) -> AsyncIterator[T]:
@@ -59,3 +57,7 @@ async def each(source: Source[T]) -> AsyncIterator[T]:
     else:
         for one in source:
             yield one
+
+
+def _failure(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)

@@ -32,7 +32,10 @@ def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> 
 
 def answer(call: Any, *, is_stream: bool) -> Any:
     """The answer of a call; the list of the answers of a stream. Raises grpc.RpcError."""
-    return list(call) if is_stream else call.result()
+    try:
+        return list(call) if is_stream else call.result()
+    except grpc.FutureCancelledError:  # the client was closed; the call is an RpcError itself
+        raise call from None
 
 
 def each(source: Source[T]) -> Iterator[T]:
