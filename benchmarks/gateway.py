@@ -9,7 +9,7 @@ In one run, on one machine, all parts real but the model (the mock, so that Embe
 The bare proxy is two hops of grpc.aio without anything of ours: what it adds is the least that a gateway in Python can.
 Clients and servers share the machine, so that throughput says how much work each way is, not what the gateway can do
 on a machine of its own. Prints a table and whether each promise is kept; `--json` for scripts. The exit status is 0
-whatever the numbers are. Takes about two minutes; `--quick` half of one.
+whatever the numbers are. Takes two and a half minutes; `--quick` one.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Plan:
     rounds: int
 
 
-_FULL = Plan(calls=1_200, warm_up=200, clients=32, window=2, rounds=3)
+_FULL = Plan(calls=1_000, warm_up=100, clients=32, window=2, rounds=2)
 _QUICK = Plan(calls=300, warm_up=100, clients=32, window=1, rounds=1)
 
 

@@ -101,5 +101,5 @@ async def _filled(gateway: str) -> tuple[list[str], list[float]]:
 
 def text_of(number: int) -> str:
     """The text of an event."""
-    words = [_WORDS[(number * step + number // 7) % len(_WORDS)] for step in (1, 5, 7, 11)]
-    return f"event {number}: {' '.join(words)}"
+    words = [f"{_WORDS[(number * step + number // 7) % len(_WORDS)]}{number % 50}" for step in (1, 5, 7, 11)]
+    return f"{number}: {' '.join(words)}"
