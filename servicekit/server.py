@@ -11,6 +11,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from servicekit import tasks
 from servicekit.health import Health
 from servicekit.interceptors import standard_interceptors
 from servicekit.settings import ServiceSettings
@@ -123,9 +124,9 @@ async def run_until_signal(
             try:
                 await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                unfinished = starting.cancel()
+                unfinished = not starting.done()
+                await tasks.cancel(starting)  # it may have to clean up
             if unfinished:
-                await asyncio.gather(starting, return_exceptions=True)  # it may have to clean up
                 return
             await starting
         if beside is None:
@@ -136,7 +137,8 @@ async def run_until_signal(
             try:
                 await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                unfinished = working.cancel()
+                unfinished = not working.done()
+                await tasks.cancel(working)
             if not unfinished:
                 await working
     finally:

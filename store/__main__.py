@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from servicekit import tasks
 from servicekit.main import main
 from servicekit.metrics_server import metrics_exporter
 from servicekit.server import Server, run_until_signal
@@ -46,7 +47,7 @@ async def serve(settings: StoreSettings) -> None:
     metrics.watch_pool(database.pool_use)
     repositories = Repositories.of_postgres(database, settings.events_max_partitions)
     server = Server(settings, registry, services=[_SERVICE, _ADMIN])
-    async with open_embedding(settings, repositories.spaces) as embedding, contextlib.AsyncExitStack() as tasks:
+    async with open_embedding(settings, repositories.spaces) as embedding, contextlib.AsyncExitStack() as running:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             event_servicer(settings, repositories, embedding), server.grpc
         )
@@ -79,18 +80,13 @@ async def serve(settings: StoreSettings) -> None:
                     ).run()
                 )
             for one in work:
-                tasks.push_async_callback(_cancelled, asyncio.create_task(one))
+                running.push_async_callback(tasks.cancel, asyncio.create_task(one))
 
-        tasks.push_async_callback(database.close)
+        running.push_async_callback(database.close)
         with metrics_exporter(
             registry, address=settings.bind_address, port=settings.store_metrics_port, tls=settings.listener_files()
         ):
             await run_until_signal(server, settings.store_port, on_start=start)
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
 
 
 def run(argv: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
+from servicekit import tasks
 from servicekit.errors import InvalidArgumentError, TrimemError
 from store.events import EmbeddingState, EventDraft
 from store.use_cases.create_events import MOST_EVENTS, Batch, CreateEvents, Result
@@ -102,8 +103,7 @@ class _Writer:
     async def cancel(self) -> None:
         """Leave off."""
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])
+            await tasks.cancel(self._writing)
 
 
 async def _batches(items: AsyncIterator[ImportItem]) -> AsyncGenerator[list[EventDraft | InvalidArgumentError], None]:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from servicekit import tasks
 from store.errors import ReembedRefusedError
 from store.events import EmbeddingSpace, ReembedPhase
 from store.repositories.reembed import OtherColumn, ReembedJob, ReembedRepository, RowKey
@@ -185,8 +186,7 @@ class Reembed:
         try:
             await self._repository.index_vectors()
         finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+            await tasks.cancel(watching)
         await self._repository.set_phase(ReembedPhase.VERIFYING)
 
     async def _watch(self) -> None:
