@@ -229,7 +229,8 @@ async def test_a_range_of_time_reads_its_partitions_only(database: Database) -> 
     ):
         async with database.connection() as connection:
             rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
-        assert partitions_of(json.loads(rows[0][0])) == {"events_y2026m08", "events_y2026m09"}
+        read = partitions_of(json.loads(rows[0][0])) - {"embedding_spaces"}
+        assert read == {"events_y2026m08", "events_y2026m09"}
 
 
 async def test_an_event_is_looked_for_in_one_partition(database: Database) -> None:

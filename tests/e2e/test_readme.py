@@ -12,8 +12,8 @@ from deploy.local.stack import Stack
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 #: Commands that run everything; the demonstration has a test of its own, this is a test of `make test`, which has
-#: a short round of `make test-crash`.
-WHOLE = ("make demo", "make run", "make test", "make test-crash")
+#: a short round of `make test-crash` and of `make test-storm`.
+WHOLE = ("make demo", "make run", "make test", "make test-crash", "make test-storm")
 
 #: What the Python examples print, among other things.
 EXPECTED = (

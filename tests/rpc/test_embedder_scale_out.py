@@ -46,7 +46,7 @@ class Replica:
         return [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
 
     def codes(self) -> list[str]:
-        """The codes of all Embed calls that it has answered. It logs a call before the caller gets the answer."""
+        """The codes of all Embed calls that it has answered. It logs a call when the answer is on its way."""
         return [event["code"] for event in self.events() if event.get("method") == EMBED]
 
     def says(self, event: str) -> bool:
@@ -189,17 +189,28 @@ class Caller:
     async def until_none_goes_to(self, replica: Replica, *, of: int) -> None:
         """Call until two rounds of `of` calls in a row left an embedder out."""
         while True:
-            before = len(replica.codes())
+            before = await settled([replica])
             await self.times(2 * of)
-            if len(replica.codes()) == before:
+            if await settled([replica]) == before:
                 return
 
 
 async def shares(caller: Caller, replicas: Sequence[Replica], count: int, *, callers: int) -> list[int]:
     """How many of `count` calls each embedder got."""
-    before = [len(replica.codes()) for replica in replicas]
+    before = await settled(replicas)
     await caller.times(count, callers=callers)
-    return [len(replica.codes()) - was for replica, was in zip(replicas, before, strict=True)]
+    return [now - was for now, was in zip(await settled(replicas), before, strict=True)]
+
+
+async def settled(replicas: Sequence[Replica]) -> list[int]:
+    """How many calls each has logged, once no more lines come; where others go on calling, after a while."""
+    counts: list[int] = []
+    for _ in range(10):
+        before, counts = counts, [len(replica.codes()) for replica in replicas]
+        if counts == before:
+            break
+        await asyncio.sleep(0.2)
+    return counts
 
 
 @pytest.mark.parametrize("callers", [1, 64])
@@ -249,7 +260,7 @@ async def test_sigterm_under_load_fails_no_call_and_finishes_those_in_flight(tmp
         await asyncio.gather(*calling)
         assert got[0] == 0
         # No call was lost, and none was answered twice.
-        assert sum(len(replica.codes()) for replica in replicas) == caller.answered
+        assert sum(await settled(replicas)) == caller.answered
         assert {code for replica in replicas for code in replica.codes()} == {"OK"}
         assert replicas[0].says("stopped")
         after = await shares(caller, replicas[1:], 300, callers=64)
