@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from servicekit.errors import DeadlineExceededError
 
@@ -16,6 +16,11 @@ async def bounded_silence(longest: float) -> AsyncIterator[Callable[[], None]]:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(longest) as timeout:
-            yield lambda: timeout.reschedule(loop.time() + longest)
+
+            def heard() -> None:
+                with suppress(RuntimeError):  # it is over already
+                    timeout.reschedule(loop.time() + longest)
+
+            yield heard
     except TimeoutError:
         raise DeadlineExceededError(f"no message came or went for {longest:g} seconds") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from gateway.limits.addresses import address_of_peer
 from gateway.limits.texts import TextCounter, text_counter
 from servicekit.errors import DeadlineExceededError, InvalidArgumentError, TrimemError
 from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour
+from servicekit.off_loop import off_loop
 from servicekit.streams import complete
 
 AUTHORIZATION = "authorization"
@@ -69,7 +71,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
                 return await _Stream(admission, paced=count_texts is not None).run(inner, requests, context)
             request = await self._only(requests, context)
             if count_texts is not None:
-                admission.charge_texts(count_texts(request))
+                admission.charge_texts(await off_loop(len(request), partial(count_texts, request)))
             return await inner(request, context)
 
         make: Any = (

@@ -52,11 +52,11 @@ def depth(value: Json) -> int:
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise JsonError(f"has an object with the key {twice[:100]!r} twice")
+    found: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in found:
+            raise JsonError(f"has an object with the key {key[:100]!r} twice")
+        found[key] = value
     return found
 
 

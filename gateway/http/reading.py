@@ -5,7 +5,7 @@ pass: `[]` for a message, `true` for a number, a field in two spellings.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import cast
 
 from google.protobuf import json_format
@@ -93,11 +93,23 @@ def _read_list(value: list[Json], message: Message, field: FieldDescriptor, path
             yield from _read(item, getattr(message, field.name).add(), f"{path}[{index}]")
     elif field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT and _are_floats(value):
         getattr(message, field.name).extend(value)
-    # All at once, because there may be many; one by one only to find out which does not fit.
-    elif not (all(is_json_of(field, item) for item in value) and _fits(value, message, field)):
-        for index, item in enumerate(value):
-            if not (is_json_of(field, item) and _fits([item], type(message)(), field)):
-                yield from explain(field, item, f"{path}[{index}]")
+    else:
+        wrong = (index for index, item in enumerate(value) if not is_json_of(field, item))
+        first = next(wrong, None)
+        for index in _misfits(value, 0, message, field) if first is None else chain([first], wrong):
+            yield from explain(field, value[index], f"{path}[{index}]")
+
+
+def _misfits(values: list[Json], start: int, message: Message, field: FieldDescriptor) -> Iterator[int]:
+    """Places of values that json_format does not take. By halves: a call for each of a million would take minutes."""
+    if _fits(values, message, field):
+        return
+    if len(values) == 1:
+        yield start
+        return
+    middle = len(values) // 2
+    yield from _misfits(values[:middle], start, type(message)(), field)
+    yield from _misfits(values[middle:], start + middle, type(message)(), field)
 
 
 def _are_floats(values: list[Json]) -> bool:

@@ -27,7 +27,7 @@ def traced(handle: Handle, tracer: Tracer) -> Handle:
     """
 
     async def handle_traced(request: web.BaseRequest) -> web.StreamResponse:
-        if request.path.startswith(("/health", "/metrics")):
+        if request.path.startswith(("/health", "/livez", "/readyz", "/metrics")):
             return await handle(request)
         method = request.method if request.method in _METHODS else "_OTHER"  # callers must not make names up
         attributes = {"http.request.method": method, "url.scheme": request.scheme}

@@ -111,7 +111,7 @@ class _Transcoder:
         body = await self._bodies.read(request)
         message = await off_loop(len(body) + len(query), lambda: self._reader.message(body, query, variables))
         if self._count_texts is not None:
-            request[ADMISSION].charge_texts(self._count_texts(message))
+            request[ADMISSION].charge_texts(await off_loop(len(message), partial(self._count_texts, message)))
         return message
 
     def _upload(self, request: web.BaseRequest, heard: Callable[[], None] = lambda: None) -> Upload:

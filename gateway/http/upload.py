@@ -30,7 +30,8 @@ class Upload:
         self._writing.cancel()
         [outcome] = await asyncio.gather(self._writing, return_exceptions=True)
         # What broke the writing off cancelled the call, and so the block.
-        if kind is asyncio.CancelledError and isinstance(outcome, Exception):
+        # Where that was the client, who has gone, being cancelled says it all.
+        if kind is asyncio.CancelledError and isinstance(outcome, Exception) and not isinstance(outcome, OSError):
             raise outcome from None
 
     async def _write(self, messages: AsyncGenerator[bytes, None]) -> None:

@@ -225,7 +225,7 @@ async def test_a_trace_that_cannot_be_read_is_begun_anew(traces: Traces, offered
     assert len(traces.ids()) == 1
 
 
-@pytest.mark.parametrize("path", ["/health", "/metrics"])
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics"])
 async def test_health_and_metrics_have_no_spans(traces: Traces, path: str) -> None:
     async with gateway() as rig, rig.http.get(path) as response:
         await response.read()

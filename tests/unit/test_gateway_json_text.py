@@ -15,6 +15,10 @@ from gateway.http.json_text import JsonError, NotANumber, depth, parse_json
         (b"\xff\xfe{}", "is not valid UTF-8"),
         (b'{"a": "\xc3"}', "is not valid UTF-8"),
         (b'{"a": 1, "b": 2, "a": 3}', "has an object with the key 'a' twice"),
+        (
+            b"{" + b",".join(b'"%d":0' % (n % 199_999) for n in range(200_000)) + b"}",
+            "has an object with the key '0' twice",
+        ),
         (b"[" * 100_000 + b"]" * 100_000, "is nested too deeply"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "is nested too deeply"),
     ],

@@ -13,6 +13,7 @@ from gateway.http.json_text import MAX_DEPTH, JsonError, parse_json
 from gateway.http.reading import MAX_VIOLATIONS, read_field, read_message
 from servicekit.status import to_status
 from tests.fixtures_gateway import everything_class
+from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2
 
 Everything: Any = everything_class()
@@ -251,3 +252,12 @@ def test_any_bytes_are_json_or_refused(text: bytes) -> None:
     else:
         refusal = ""
     assert refusal == "" or refusal.startswith(("is ", "has "))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("field", "good", "bad"), [("inputs", "", 0), ("inputs", "", "\ud800")])
+def test_the_one_that_does_not_fit_is_found_among_many(field: str, good: object, bad: object) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        read_message({field: [good] * 300_000 + [bad]}, embedding_pb2.EmbedRequest())
+
+    assert [one.field for one in raised.value.violations] == ["inputs[300000]"]
