@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -359,6 +360,15 @@ def test_a_wrong_command_line_is_exit_status_2_and_one_line(arguments: tuple[str
     assert output == ""
     assert problems.startswith("trimem: ")
     assert problems.count("\n") == 1
+
+
+def test_an_export_that_finds_nobody_leaves_the_last_one_as_it_was(tmp_path: Path) -> None:
+    kept = tmp_path / "yesterday.ndjson"
+    kept.write_text("{}\n")
+
+    assert run(["--url", "127.0.0.1:1", "export", "-o", str(kept)]) == 4
+
+    assert kept.read_text() == "{}\n"
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,14 @@ def export(
     last: Event | None = None
     is_done = False
     with ExitStack() as stack:
+        filters = read_metadata(metadata)
+        client = stack.enter_context(session_of(context).open_for_long())
         file = typer.get_binary_stream("stdout")
-        if output is not None:
+        if output is not None:  # only now: an export of yesterday is worth more than an empty one
             try:
                 file = stack.enter_context(output.open("wb"))
             except OSError as error:
                 raise UsageProblem(f"--output {output} cannot be written: {error.strerror}") from None
-        client = stack.enter_context(session_of(context).open_for_long())
-        filters = read_metadata(metadata)
         events = client.list(metadata_filter=filters, start_time=since, end_time=until, page_size=_PAGE)
         try:
             with closing(events):
