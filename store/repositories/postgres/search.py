@@ -75,7 +75,7 @@ _BROUGHT = ", ".join(
 
 # The inner query is the shape that the HNSW indexes of the partitions serve: ORDER BY the distance itself, LIMIT,
 # nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN. Rows begin like a
-# Candidate. The space comes along, because a statement of its own costs as much as a tenth of a search.
+# Candidate. The space comes along, because a statement of its own would be one more round trip.
 NEAREST = f"""
     SELECT id, timestamp, {similarity("distance")} AS similarity, 0::float8 AS score, {_BROUGHT},
            (SELECT fingerprint FROM embedding_spaces WHERE column_name = '{EVENTS_COLUMN}') AS fingerprint
