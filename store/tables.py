@@ -16,11 +16,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from store.code_tables import add_code_tables
 from store.events import EmbeddingState, ReembedPhase
+from store.graph import EdgeConfidence
 
 #: What PostgreSQL calls things by itself, so that adopted and new tables look the same.
 NAMING = {
@@ -38,6 +41,7 @@ def build_metadata(dimension: int) -> MetaData:
     _keys_and_spaces(metadata)
     _lexical(metadata)
     _graph(metadata)
+    add_code_tables(metadata, dimension)
     return metadata
 
 
@@ -189,7 +193,7 @@ def _lexical(metadata: MetaData) -> None:
 
 
 def _graph(metadata: MetaData) -> None:
-    """Tables of the monolith that this version keeps and does not use."""
+    """What is connected with what: tables of the monolith, which had all but the last columns."""
     nodes = Table(
         "nodes",
         metadata,
@@ -198,8 +202,14 @@ def _graph(metadata: MetaData) -> None:
         Column("label", Text),
         Column("properties", JSONB, server_default=text("'{}'::jsonb")),
         Column("created_at", TIMESTAMP(timezone=True), server_default=text("now()")),
+        Column("namespace", Text, nullable=False, server_default=text("''")),
+        # NULL in rows from before Trimem: readers take created_at.
+        Column("updated_at", TIMESTAMP(timezone=True)),
     )
     Index("ix_nodes_node_type", nodes.c.node_type)
+    Index("ix_nodes_namespace_label", nodes.c.namespace, nodes.c.label, nodes.c.node_id)
+    Index("ix_nodes_label_words", func.label_words(nodes.c.label), postgresql_using="gin")
+    confidences = ", ".join(f"'{confidence}'" for confidence in EdgeConfidence)
     edges = Table(
         "edges",
         metadata,
@@ -209,7 +219,13 @@ def _graph(metadata: MetaData) -> None:
         Column("relation_type", Text, nullable=False),
         Column("properties", JSONB, server_default=text("'{}'::jsonb")),
         Column("created_at", TIMESTAMP(timezone=True), server_default=text("now()")),
+        Column("namespace", Text, nullable=False, server_default=text("''")),
+        Column("confidence", Text),
+        # NULL in rows from before Trimem: readers take created_at.
+        Column("updated_at", TIMESTAMP(timezone=True)),
+        CheckConstraint(f"confidence IN ({confidences})", name="confidence"),
     )
     Index("ix_edges_source_node_id", edges.c.source_node_id)
     Index("ix_edges_target_node_id", edges.c.target_node_id)
     Index("ix_edges_relation_type", edges.c.relation_type)
+    Index("ix_edges_namespace", edges.c.namespace)

@@ -1,0 +1,58 @@
+"""Nodes and edges, in plain dataclasses: no transport and no database in here."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from store.events import Json
+
+#: Namespaces that begin like this are written by CodeService alone: `code/<repository>`.
+CODE_NAMESPACE = "code/"
+
+
+class EdgeConfidence(StrEnum):
+    """How sure it is that an edge is there; the values are those of the column. See graph_service.proto."""
+
+    UNRESOLVED = "UNRESOLVED"
+    INFERRED = "INFERRED"
+    RESOLVED = "RESOLVED"
+
+
+class EdgeDirection(StrEnum):
+    """Which way edges are followed."""
+
+    OUT = "OUT"
+    IN = "IN"
+    BOTH = "BOTH"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A thing; see Node in graph_service.proto."""
+
+    id: UUID
+    type: str
+    label: str
+    namespace: str = ""
+    properties: Json = field(default_factory=dict)
+    #: None before it is stored.
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One node has to do with another; see Edge in graph_service.proto."""
+
+    id: UUID
+    source_id: UUID
+    target_id: UUID
+    type: str
+    namespace: str = ""
+    #: None of one that claims nothing.
+    confidence: EdgeConfidence | None = None
+    properties: Json = field(default_factory=dict)
+    #: None before it is stored.
+    create_time: datetime | None = None
+    update_time: datetime | None = None
