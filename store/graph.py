@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from store.events import Json
 
 #: Namespaces that begin like this are written by CodeService alone: `code/<repository>`.
 CODE_NAMESPACE = "code/"
+
+_EDGES = UUID("6f1b7b0e-64f5-4e55-9d1c-0f3c2a8f7d11")
 
 
 class EdgeConfidence(StrEnum):
@@ -56,3 +58,8 @@ class Edge:
     #: None before it is stored.
     create_time: datetime | None = None
     update_time: datetime | None = None
+
+
+def edge_id(source_id: UUID, target_id: UUID, edge_type: str, namespace: str) -> UUID:
+    """The id of an edge that was given none: writing it again writes it once."""
+    return uuid5(_EDGES, f"{source_id}/{target_id}/{edge_type}/{namespace}")
