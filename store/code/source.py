@@ -94,9 +94,12 @@ class Import:
     module: str
     #: What of the module; empty for the module itself, `*` for all of it.
     name: str
-    #: What it is called in the file; empty when nothing is bound, as by `#include` or `*`.
+    #: What it is called in the file; empty when nothing is bound, as by `#include` or `*`. `import os.path` binds
+    #: `os.path`, with the dot.
     alias: str
     line: int
+    #: As of Reference: an import in a function is seen there alone.
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class Reference:
     """A place that calls, inherits from, or names a definition."""
 
     kind: ReferenceKind
-    #: What is referred to, as written and without arguments, joined by `.`: `self.decoder.decode`, `os.path.join`.
+    #: What is referred to, as written and without arguments, joined by `.`: `self.decoder.decode`, `os.path.join`,
+    #: `Path().joinpath().read_text`, `rows[].get`; `?` for what is no name: `?.get`.
     target: str
     #: Qualified name of the innermost definition around it; empty at the top of the file.
     scope: str
@@ -113,11 +117,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A variable, a parameter or an attribute whose type is known from an assignment or an annotation."""
+    """A variable, a parameter or an attribute, and what is known of its value."""
 
-    #: As written: `decoder`, `self.decoder`.
+    #: As written: `decoder`, `self.decoder`; `return` for what a function returns.
     name: str
-    #: What it is made by or annotated with, as written: `json.JSONDecoder`.
+    #: What it is annotated with, as written: `json.JSONDecoder`; with `()` when it is made by a call:
+    #: `json.JSONDecoder()`; after `=` when it is another name for something: `=json.dumps`. Empty when nothing is known: it
+    #: hides what has its name further out.
     type_name: str
     #: As of Reference.
     scope: str
