@@ -104,7 +104,7 @@ def _chunks(metadata: MetaData, dimension: int) -> None:
         Column("content", Text, nullable=False),
         # imports, parameters, decorators, symbols: lists of strings; complexity: a number.
         Column("metadata", JSONB, nullable=False),
-        # What its definitions are called, in words: `parse http header`, `http server parse http header`.
+        # What its definitions are called: `=parseHTTPHeader`, `parsehttpheader`, `httpserverparsehttpheader`.
         Column("names", ARRAY(Text), nullable=False),
         # The words of identifiers and comments, hashed, and how often each comes.
         Column("terms", ARRAY(BigInteger), nullable=False),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from store.use_cases.words import LONGEST_WORD, words_of
+from store.terms import LONGEST_WORD
+from store.use_cases.words import words_of
 
 
 @pytest.mark.parametrize(
