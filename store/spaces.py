@@ -9,6 +9,10 @@ EVENTS_COLUMN = "events.embedding"
 NEXT_COLUMN = "events.embedding_next"
 OLD_COLUMN = "events.embedding_old"
 
+#: The same of code: what it says about itself, and the code.
+CODE_TEXT_COLUMN = "code_chunks.embedding_text"
+CODE_COLUMN = "code_chunks.embedding_code"
+
 
 def require_same_space(
     stored: EmbeddingSpace | None, offered: EmbeddingSpace | None, *, has_unrecorded_vectors: bool

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from uuid import UUID
 
 
 class CodeKind(StrEnum):
@@ -151,3 +152,18 @@ class CutFile:
     outline: Outline = field(default_factory=Outline)
     #: What is remarkable, for people; empty when nothing is.
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as it is kept; see CodeChunk in code_service.proto."""
+
+    id: UUID
+    repository: str
+    path: str
+    language: str
+    chunk: Chunk
+    #: Empty when it has vectors.
+    embedding_error: str
+    #: SHA-256 in hexadecimal digits.
+    file_content_hash: str
