@@ -16,13 +16,12 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import asyncpg
 from rich.console import Console
 from rich.table import Table
 
@@ -119,7 +118,7 @@ async def grow(database: Database, rows: Rows, numbers: range) -> None:
 
 
 async def search(party: StoreParty, rows: Rows, group: int | None) -> dict[str, Any]:
-    """The same queries of both in turns.
+    """The same queries of both in turns, and in turns the first to ask: the second finds in memory what the first read.
 
     All of them once before, unmeasured: the first time that a connection comes to a page of the index it has to map it,
     and the connection of the bare SQL may be the one that built the index.
@@ -129,22 +128,18 @@ async def search(party: StoreParty, rows: Rows, group: int | None) -> dict[str, 
     right = {"store": 0, "sql": 0}
     async with party.database.connection() as connection:
         for place, query in enumerate((*queries, *queries)):
-            request = pb.SearchEventsRequest(page_size=_NEAREST, mode=pb.SEARCH_MODE_VECTOR)
-            request.vector.values.extend(query.tolist())
-            if group is not None:
-                request.metadata_filter.update({"group": group})
-            began = time.perf_counter()
-            answer = await party.stub.SearchEvents(request, timeout=60)
-            middle = time.perf_counter()
-            found = await _bare(connection, query, group)
-            ended = time.perf_counter()
-            if place < _QUERIES:
-                continue
-            latencies["store"].append((middle - began) * 1000)
-            latencies["sql"].append((ended - middle) * 1000)
+            ask = {
+                "store": partial(_search, party, _request(query, group)),
+                "sql": partial(_bare, connection, query, group),
+            }
             wanted = set(rows.nearest(query, _NEAREST, group=group))
-            right["store"] += len(wanted & {number_of(hit.event.id) for hit in answer.hits})
-            right["sql"] += len(wanted & {number_of(row["id"]) for row in found})
+            for who in ask if place % 2 else reversed(ask):
+                began = time.perf_counter()
+                found = await ask[who]()
+                ended = time.perf_counter()
+                if place >= _QUERIES:
+                    latencies[who].append((ended - began) * 1000)
+                    right[who] += len(wanted & {number_of(one) for one in found()})
     return {
         "events": len(rows.vectors),
         "filter": "1 %" if group is not None else "none",
@@ -161,12 +156,27 @@ async def search(party: StoreParty, rows: Rows, group: int | None) -> dict[str, 
     }
 
 
-async def _bare(connection: Connection, query: Matrix, group: int | None) -> list[asyncpg.Record]:
+def _request(query: Matrix, group: int | None) -> pb.SearchEventsRequest:
+    request = pb.SearchEventsRequest(page_size=_NEAREST, mode=pb.SEARCH_MODE_VECTOR)
+    request.vector.values.extend(query.tolist())
+    if group is not None:
+        request.metadata_filter.update({"group": group})
+    return request
+
+
+async def _search(party: StoreParty, request: pb.SearchEventsRequest) -> Callable[[], list[str]]:
+    """Returns what reads the ids of the hits, which is not measured."""
+    answer = await party.stub.SearchEvents(request, timeout=60)
+    return lambda: [hit.event.id for hit in answer.hits]
+
+
+async def _bare(connection: Connection, query: Matrix, group: int | None) -> Callable[[], list[Any]]:
+    """Returns what reads the ids of the rows."""
     async with connection.transaction():
         await connection.execute(_BEGIN)
-        if group is None:
-            return list(await connection.fetch(_SQL, query))
-        return list(await connection.fetch(_FILTERED, query, {"group": group}))
+        arguments = (_SQL, query) if group is None else (_FILTERED, query, {"group": group})
+        rows = await connection.fetch(*arguments)
+    return lambda: [row["id"] for row in rows]
 
 
 def _create(party: StoreParty, rows: Rows, number: int) -> pb.CreateEventRequest:
