@@ -1,0 +1,119 @@
+"""Which pieces of a file are found by themselves: definitions, parts of large ones, small neighbours together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from store.code.definitions import Definition
+from store.code.positions import Positions
+from store.code.splitting import MAX_WEIGHT, Splitter
+
+#: Least characters of a chunk that are not white space, where its neighbours leave a choice.
+MIN_WEIGHT = 200
+#: Small neighbours are put together up to this. It is what a small model reads of a text: 256 tokens. What is behind
+#: would not be found by its vector.
+_TOGETHER = 800
+
+
+@dataclass(slots=True)
+class Piece:
+    """A piece of a file, and whose it is."""
+
+    start: int
+    end: int
+    #: Definition that it is, or that it is a part of; of some together, the first; None of the file itself.
+    owner: Definition | None
+    #: Whether the owner begins in it.
+    begins: bool
+    weight: int
+
+
+class Chunking:
+    """Of one file."""
+
+    def __init__(self, root: Node, positions: Positions) -> None:
+        """`root` of its syntax tree."""
+        self._root = root
+        self._positions = positions
+        self._splitter = Splitter(positions)
+
+    def pieces(self, top: Sequence[Definition]) -> list[Piece]:
+        """In the order of the file; between them is nothing but white space."""
+        return self._within(0, len(self._positions.content), None, top)
+
+    def _within(self, start: int, end: int, owner: Definition | None, children: Sequence[Definition]) -> list[Piece]:
+        """Pieces of a definition, or of the file: what is between the definitions in it, and these."""
+        groups: list[list[Piece]] = [[]]
+        at = start
+        for child in children:
+            first = max(child.start, at)
+            groups[-1] += self._between(at, first, owner, begins=at == start)
+            at = max(child.end, first)
+            if self._positions.weight(first, at) <= MAX_WEIGHT:
+                groups[-1] += self._piece(first, at, child, begins=True)
+            else:  # its pieces have another parent: they are no neighbours of ours
+                groups += [self._within(first, at, child, child.children), []]
+        groups[-1] += self._between(at, end, owner, begins=at == start)
+        for own in groups[::2]:
+            self._merge(own)
+        self._attach_marks(groups)
+        return [piece for group in groups for piece in group]
+
+    def _between(self, start: int, end: int, owner: Definition | None, *, begins: bool) -> list[Piece]:
+        start, end = self._positions.trimmed(start, end)
+        node = owner.node if owner else self._root
+        pieces: list[Piece] = []
+        for first, last in self._splitter.along_tree(start, end, node):
+            pieces += self._piece(first, last, owner, begins=begins and not pieces and owner is not None)
+        return pieces
+
+    def _piece(self, start: int, end: int, owner: Definition | None, *, begins: bool) -> list[Piece]:
+        start, end = self._positions.trimmed(start, end)
+        weight = self._positions.weight(start, end)
+        return [Piece(start, end, owner, begins, weight)] if weight else []
+
+    def _merge(self, pieces: list[Piece]) -> None:
+        """Puts small ones together, then those that are still small to the smaller of their neighbours."""
+        merged: list[Piece] = []
+        for piece in pieces:
+            before = merged[-1] if merged else None
+            if before and piece.weight < MIN_WEIGHT and before.weight + piece.weight <= _TOGETHER:
+                _join(before, piece)
+            else:
+                merged.append(piece)
+        pieces.clear()
+        for number, piece in enumerate(merged):
+            before = pieces[-1] if pieces else None
+            after = merged[number + 1] if number + 1 < len(merged) else None
+            room = MAX_WEIGHT - piece.weight if piece.weight < MIN_WEIGHT else 0
+            takes_before = before is not None and before.weight <= room
+            takes_after = after is not None and after.weight <= room
+            if after and takes_after and not (before and takes_before and before.weight <= after.weight):
+                _join(piece, after)
+                merged[number + 1] = piece
+            elif before and takes_before:
+                _join(before, piece)
+            else:
+                pieces.append(piece)
+
+    def _attach_marks(self, groups: list[list[Piece]]) -> None:
+        """A closing brace alone is no chunk: it goes to what is before it, whosever that is."""
+        before: Piece | None = None
+        for group in groups:
+            for piece in list(group):
+                text = self._positions.content[piece.start : piece.end] if piece.weight < MIN_WEIGHT else b"x"
+                is_bare = not any(byte > 127 or chr(byte).isalnum() for byte in text)
+                if before and is_bare and before.weight + piece.weight <= MAX_WEIGHT:
+                    _join(before, piece)
+                    group.remove(piece)
+                else:
+                    before = piece
+
+
+def _join(left: Piece, right: Piece) -> None:
+    if not left.begins:
+        left.owner = right.owner if right.begins else left.owner
+        left.begins = right.begins
+    left.end = right.end
+    left.weight += right.weight

@@ -1,0 +1,201 @@
+"""What a query found in a syntax tree, put together: definitions within definitions, each with what belongs to it."""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from store.code.parsing import Syntax
+from store.code.positions import WHITE_SPACE, Positions
+
+#: Definitions deeper than this, or with longer names, are text of what is around them: no source of people has them.
+MAX_DEPTH = 20
+MAX_NAME_BYTES = 200
+
+_CATEGORIES = ("class", "function", "module", "implementation", "namespace")
+# What may follow a definition in what stands around it.
+_AFTER = WHITE_SPACE + b";,"
+_MAX_AFTER = 16
+
+
+@dataclass(slots=True, eq=False)
+class Definition:
+    """A definition, or something that definitions are in and have in their names."""
+
+    node: Node
+    #: As in Language.
+    category: str
+    name: str
+    #: First byte of what says what it is: the definition is in the chunk that this is in.
+    anchor: int
+    body: Node | None
+    parameters: Node | None
+    receiver: str
+    #: With what belongs to it: decorators, `export`, leading comments.
+    start: int
+    end: int
+    #: First byte behind the leading comments.
+    head: int
+    parent: "Definition | None" = None
+    children: list["Definition"] = field(default_factory=list)
+    leading: list[Node] = field(default_factory=list)
+    marks: list[Node] = field(default_factory=list)
+    bases: list[Node] = field(default_factory=list)
+    docstring: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """Of one file."""
+
+    #: Those at the top, in the order of the file.
+    top: tuple[Definition, ...]
+    #: All, those around others first.
+    all: tuple[Definition, ...]
+    #: What describes the file.
+    docstring: Node | None
+    #: What could not be parsed.
+    errors: tuple[Node, ...]
+
+
+def definitions_of(syntax: Syntax, positions: Positions) -> Definitions:
+    """Takes what the query captured as in Language."""
+    loose: dict[str, list[Node]] = {}
+    found: list[Definition] = []
+    for captures in syntax.matches:
+        if definition := _definition(captures):
+            found.append(definition)
+        for name, nodes in captures.items():
+            loose.setdefault(name, []).extend(nodes)
+    found = _nested(found)
+    _widen(found, loose.get("outer", ()), positions)
+    _attach_leading(found, loose.get("leading", ()), positions)
+    _attach_marks(found, loose.get("mark", ()))
+    file_docstring = _attach_inner(found, loose.get("base", ()), loose.get("docstring", ()))
+    return Definitions(
+        top=tuple(each for each in found if each.parent is None),
+        all=tuple(found),
+        docstring=file_docstring,
+        errors=tuple(loose.get("error", ())),
+    )
+
+
+def _definition(captures: dict[str, list[Node]]) -> Definition | None:
+    category = next((each for each in _CATEGORIES if each in captures), None)
+    if category is None:
+        return None
+    node = captures[category][0]
+    name = captures["name"][0] if "name" in captures else node.child_by_field_name("name")
+    if name is None or not 0 < name.end_byte - name.start_byte <= MAX_NAME_BYTES:
+        return None
+    body = captures["body"][0] if "body" in captures else node.child_by_field_name("body")
+    parameters = captures["parameters"][0] if "parameters" in captures else node.child_by_field_name("parameters")
+    is_before_body = body is None or name.start_byte < body.start_byte
+    return Definition(
+        node=node,
+        category=category,
+        name=_text(name),
+        anchor=name.start_byte if is_before_body else node.start_byte,
+        body=body,
+        parameters=parameters,
+        receiver=_text(captures["receiver"][0])[:MAX_NAME_BYTES] if "receiver" in captures else "",
+        start=node.start_byte,
+        end=node.end_byte,
+        head=node.start_byte,
+    )
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode(errors="replace")
+
+
+def _nested(found: list[Definition]) -> list[Definition]:
+    """In the order of the file, with parents and children; a node that was found twice counts once."""
+    found.sort(key=lambda each: (each.start, -each.end))
+    kept: list[Definition] = []
+    around: list[Definition] = []
+    for each in found:
+        while around and around[-1].end <= each.start:
+            around.pop()
+        if around and (around[-1].start, around[-1].end) == (each.start, each.end):
+            continue
+        if len(around) >= MAX_DEPTH:
+            continue
+        if around:
+            each.parent = around[-1]
+            around[-1].children.append(each)
+        kept.append(each)
+        around.append(each)
+    return kept
+
+
+def _widen(found: list[Definition], outers: "list[Node] | tuple[()]", positions: Positions) -> None:
+    """Gives definitions what stands around them and nothing else: `export …`, decorators."""
+    starts = [each.node.start_byte for each in found]
+    for outer in outers:
+        at = bisect_left(starts, outer.start_byte)
+        if at == len(found):
+            continue
+        inner = found[at]
+        after = outer.end_byte - inner.node.end_byte
+        if not 0 <= after <= _MAX_AFTER:
+            continue
+        if not positions.content[inner.node.end_byte : outer.end_byte].strip(_AFTER):
+            inner.start = inner.head = min(inner.start, outer.start_byte)
+            inner.end = max(inner.end, outer.end_byte)
+
+
+def _attach_leading(found: list[Definition], leading: "list[Node] | tuple[()]", positions: Positions) -> None:
+    """Gives definitions the comments right above them, on lines of their own."""
+    content = positions.content
+    leading = sorted(leading, key=lambda node: node.start_byte)
+    starts = [node.start_byte for node in leading]
+    for each in found:
+        at = bisect_left(starts, each.start) - 1
+        while at >= 0:
+            comment = leading[at]
+            between = content[comment.end_byte : each.start] if each.start - comment.end_byte < 1024 else b"x"
+            # Some grammars count the newline to the comment.
+            newlines = between.count(b"\n") + content[comment.start_byte : comment.end_byte].endswith(b"\n")
+            line = positions.line_start(comment.start_byte)
+            if between.strip() or newlines > 1 or content[line : comment.start_byte].strip(b" \t"):
+                break
+            each.leading.insert(0, comment)
+            each.start = comment.start_byte
+            at -= 1
+
+
+def _attach_marks(found: list[Definition], marks: "list[Node] | tuple[()]") -> None:
+    """Gives definitions the decorators before their names."""
+    anchors = [each.anchor for each in found]
+    for mark in marks:
+        at = bisect_right(anchors, mark.start_byte)
+        if at < len(found) and found[at].start <= mark.start_byte:
+            found[at].marks.append(mark)
+
+
+def _attach_inner(
+    found: list[Definition], bases: "list[Node] | tuple[()]", docstrings: "list[Node] | tuple[()]"
+) -> Node | None:
+    """Gives definitions what they inherit from, and their docstrings; returns that of the file."""
+    starts = [each.node.start_byte for each in found]
+    of_file = None
+    for base in bases:
+        if (owner := _around(found, starts, base)) is not None and owner.category != "function":
+            owner.bases.append(base)
+    for docstring in docstrings:
+        owner = _around(found, starts, docstring)
+        if owner is None:
+            of_file = of_file or docstring
+        elif owner.docstring is None:
+            owner.docstring = docstring
+    return of_file
+
+
+def _around(found: list[Definition], starts: list[int], node: Node) -> Definition | None:
+    """The innermost definition around a node."""
+    at = bisect_right(starts, node.start_byte) - 1
+    each = found[at] if at >= 0 else None
+    while each is not None and each.node.end_byte < node.end_byte:
+        each = each.parent
+    return each

@@ -1,0 +1,88 @@
+"""From pieces of a file to chunks that say what they are."""
+
+import re
+from bisect import bisect_left
+
+from store.code.chunking import Piece
+from store.code.definitions import Definitions
+from store.code.languages.language import Language
+from store.code.positions import UTF8_MARK, Positions
+from store.code.source import Chunk, CodeKind, Import
+from store.code.symbols import Symbols, span_of, string_text
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+class Describing:
+    """Of one file."""
+
+    def __init__(
+        self,
+        language: Language,
+        positions: Positions,
+        definitions: Definitions,
+        symbols: Symbols,
+        imports: tuple[Import, ...],
+    ) -> None:
+        """Everything that is known of it."""
+        self._positions = positions
+        self._symbols = symbols
+        self._docstring = string_text(definitions.docstring) if definitions.docstring else ""
+        anchored = sorted(
+            (each.anchor, symbols[each].qualified_name) for each in definitions.all if symbols.is_outlined(each)
+        )
+        self._anchors = [anchor for anchor, _ in anchored]
+        self._names = [name for _, name in anchored]
+        self._imports: dict[str, list[str]] = {}
+        for each in imports:
+            if each.alias:
+                self._imports.setdefault(each.alias.partition(".")[0], []).append(_written(each, language.separator))
+
+    def chunk(self, piece: Piece, number: int) -> Chunk:
+        """The chunk that a piece is; `number` from 0 in the file."""
+        content = decoded(self._positions, piece.start, piece.end)
+        # The mark in front belongs to the first chunk, so that no byte is left over.
+        has_mark = number == 0 and self._positions.content.startswith(UTF8_MARK)
+        span = span_of(self._positions, 0 if has_mark else piece.start, piece.end)
+        symbols = tuple(self._names[bisect_left(self._anchors, piece.start) : bisect_left(self._anchors, piece.end)])
+        imports = self._used(content)
+        if piece.owner is None:
+            docstring = self._docstring if number == 0 else ""
+            return Chunk(CodeKind.MODULE, span, content, docstring=docstring, imports=imports, symbols=symbols)
+        owner = self._symbols[piece.owner]
+        return Chunk(
+            kind=owner.kind,
+            span=span,
+            content=content,
+            name=owner.name,
+            qualified_name=owner.qualified_name,
+            parent=owner.parent,
+            signature=owner.signature,
+            docstring=owner.docstring if piece.begins else "",
+            imports=imports,
+            parameters=owner.parameters,
+            decorators=owner.decorators,
+            complexity=owner.complexity,
+            symbols=symbols,
+        )
+
+    def _used(self, content: str) -> tuple[str, ...]:
+        if not self._imports:
+            return ()
+        words = set(_WORD.findall(content))
+        used = {written: None for alias, all_ in self._imports.items() if alias in words for written in all_}
+        return tuple(used)
+
+
+def decoded(positions: Positions, start: int, end: int) -> str:
+    """The text of a piece, without the mark that a file may begin with."""
+    if start == 0 and positions.content.startswith(UTF8_MARK):
+        start = len(UTF8_MARK)
+    return positions.content[start:end].decode(errors="replace")
+
+
+def _written(each: Import, separator: str) -> str:
+    if each.name in {"", "*"}:
+        return each.module
+    joint = "" if each.module.endswith((separator, "/")) or not each.module else separator
+    return f"{each.module}{joint}{each.name}"

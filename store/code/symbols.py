@@ -1,0 +1,169 @@
+"""Definitions as others see them: qualified names, signatures, docstrings, parameters."""
+
+import inspect
+import re
+from collections.abc import Mapping
+
+from tree_sitter import Node
+
+from store.code.definitions import Definition, Definitions
+from store.code.positions import WHITE_SPACE, Positions
+from store.code.source import CodeKind, Span, Symbol
+
+MAX_SIGNATURE = 1_000
+MAX_DOCSTRING = 4_000
+_MAX_PARAMETERS = 100
+_MAX_MARKS = 20
+_MAX_MARK = 200
+
+_HOLDS_METHODS = frozenset({"class", "implementation"})
+_NO_SYMBOLS = frozenset({"implementation", "namespace"})
+
+# Of a parameter: what is not its name.
+_NOT_NAMES = frozenset({"type", "value", "default_value", "right", "parameters", "return_type", "size", "decorator"})
+_NAME_TYPES = frozenset(
+    {"identifier", "shorthand_property_identifier_pattern", "field_identifier", "self", "this", "variadic_parameter"}
+)
+_MAX_PARAMETER_NODES = 2_000
+
+_SPACE = re.compile(r"\s+")
+_PATH_MARKS = re.compile(r"<[^<>]*>|[&*\s]")
+_STRING = re.compile(r"""^[a-zA-Z]{0,3}("{3}|'{3}|"|')(.*)\1$""", re.DOTALL)
+_MARKS_AROUND = re.compile(r"^(?:@|#!?\[|\[\[)\s*|\s*(?:(?<=\])\]|\])$")
+
+
+class Symbols:
+    """Of one file: a symbol for each definition, and what of them belongs to the outline."""
+
+    def __init__(
+        self, definitions: Definitions, positions: Positions, complexity: Mapping[int, int] | None = None
+    ) -> None:
+        """Of the definitions in a file; `complexity` by the lines that they begin in."""
+        self._positions = positions
+        self._complexity = complexity or {}
+        self._of: dict[Definition, Symbol] = {}
+        for each in definitions.all:
+            self._of[each] = self._symbol(each)
+        self.outline = tuple(symbol for each, symbol in self._of.items() if self.is_outlined(each))
+
+    def __getitem__(self, definition: Definition) -> Symbol:
+        return self._of[definition]
+
+    def is_outlined(self, definition: Definition) -> bool:
+        """Whether it is a definition by itself, or only in the names of others."""
+        return definition.category not in _NO_SYMBOLS
+
+    def _symbol(self, each: Definition) -> Symbol:
+        names = [self._of[each.parent].qualified_name] if each.parent else []
+        if each.receiver:
+            names.append(_dotted(each.receiver))
+        parent = ".".join(names)
+        name = _dotted(each.name)
+        return Symbol(
+            kind=_kind(each),
+            name=name.rpartition(".")[2],
+            qualified_name=f"{parent}.{name}" if parent else name,
+            parent=parent,
+            span=span_of(self._positions, *self._positions.trimmed(each.start, each.end)),
+            signature=self._signature(each),
+            docstring=self._docstring(each),
+            parameters=_parameters(each.parameters),
+            decorators=tuple(_unmarked(mark) for mark in each.marks[:_MAX_MARKS]),
+            complexity=self._complexity.get(each.node.start_point.row + 1, 0),
+            bases=tuple(_text(base)[:_MAX_MARK] for base in each.bases[:_MAX_MARKS]),
+        )
+
+    def _signature(self, each: Definition) -> str:
+        """From behind comments and decorators up to the body."""
+        end = each.body.start_byte if each.body else each.end
+        start = each.head
+        parts = []
+        room = 4 * MAX_SIGNATURE
+        for mark in [*each.marks[:_MAX_MARKS], None]:
+            stop = mark.start_byte if mark else end
+            if stop > start:
+                parts.append(self._positions.content[start : min(stop, start + room)])
+            start = max(start, mark.end_byte) if mark else start
+        text = b" ".join(parts).decode(errors="replace")
+        return _SPACE.sub(" ", text).strip().rstrip(":{").strip()[:MAX_SIGNATURE]
+
+    def _docstring(self, each: Definition) -> str:
+        if each.docstring is not None:
+            return string_text(each.docstring)
+        return comment_text(self._positions.content, each.leading)
+
+
+def span_of(positions: Positions, start: int, end: int) -> Span:
+    """Of bytes; `end` is behind the last one."""
+    return Span(start, end, positions.line(start), positions.line(max(start, end - 1)))
+
+
+def string_text(node: Node) -> str:
+    """A docstring that is a string, without quotes and indentation."""
+    found = _STRING.match(_text(node))
+    return inspect.cleandoc(found.group(2)).strip()[:MAX_DOCSTRING] if found else ""
+
+
+_COMMENT_MARKS = re.compile(r"^\s*(?:/\*[*!]*<?|//[/!]*<?|\*+/|\*(?!/)|#+|;+)?[ \t]?|\s*\*+/\s*$")
+
+
+def comment_text(content: bytes, comments: list[Node]) -> str:
+    """Comments without their marks."""
+    lines: list[str] = []
+    for comment in comments:
+        text = content[comment.start_byte : min(comment.end_byte, comment.start_byte + 4 * MAX_DOCSTRING)]
+        if text.startswith((b"#[", b"#!", b"[[")):  # an attribute, or an interpreter
+            continue
+        lines += (_COMMENT_MARKS.sub("", line) for line in text.decode(errors="replace").splitlines())
+    return "\n".join(lines).strip()[:MAX_DOCSTRING]
+
+
+def _kind(each: Definition) -> CodeKind:
+    if each.category != "function":
+        return CodeKind.CLASS
+    if each.receiver or (each.parent and each.parent.category in _HOLDS_METHODS):
+        return CodeKind.METHOD
+    return CodeKind.FUNCTION
+
+
+def _dotted(name: str) -> str:
+    """A path of names as written: without type arguments, joined by dots."""
+    if name.isidentifier():
+        return name
+    if name.startswith("operator"):
+        return _SPACE.sub(" ", name)
+    return ".".join(part for part in _PATH_MARKS.sub("", name).strip("\"'").replace("::", ".").split(".") if part)
+
+
+def _parameters(parameters: Node | None) -> tuple[str, ...]:
+    """Names, those within patterns too. Walks a bounded number of nodes."""
+    if parameters is None:
+        return ()
+    if parameters.type in _NAME_TYPES:  # `x => …`
+        return (_text(parameters),)
+    names: dict[str, None] = {}
+    cursor = parameters.walk()
+    if not cursor.goto_first_child():
+        return ()
+    depth = 1
+    for _ in range(_MAX_PARAMETER_NODES):
+        node = cursor.node
+        enters = node is not None and cursor.field_name not in _NOT_NAMES
+        if enters and node is not None and node.type in _NAME_TYPES:
+            names[_text(node)[:_MAX_MARK]] = None
+        elif enters and cursor.goto_first_child():
+            depth += 1
+            continue
+        while not cursor.goto_next_sibling():
+            depth -= 1
+            if depth == 0 or not cursor.goto_parent():
+                return tuple(names)[:_MAX_PARAMETERS]
+    return tuple(names)[:_MAX_PARAMETERS]
+
+
+def _unmarked(mark: Node) -> str:
+    return _SPACE.sub(" ", _MARKS_AROUND.sub("", _text(mark).strip(WHITE_SPACE.decode())))[:_MAX_MARK]
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode(errors="replace")
