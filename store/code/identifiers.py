@@ -18,6 +18,8 @@ MAX_QUERY_WORDS = 64
 
 #: Characters of a name that is looked up as a whole. What is longer is no name, and no key of an index.
 _LONGEST_NAME = 160
+#: How much a name that is written otherwise is of what was asked for.
+_OTHERWISE_WRITTEN = 0.9
 #: Definitions around a definition that belong to its name.
 _DEEPEST = 4
 
@@ -78,22 +80,23 @@ def names_of(path: str, chunk: Chunk) -> list[str]:
     return list(named)
 
 
-def names_asked(query: str) -> list[str]:
-    """What a query may be the name of, in the form of `names_of`: the most telling one first."""
+def names_asked(query: str) -> dict[str, float]:
+    """What a query may be the name of, in the form of `names_of`, and how much of the query that is, in (0, 1]."""
     line, _, more = query.strip()[: 2 * _LONGEST_NAME].partition("\n")
     words = line.partition("(")[0].rstrip(" :{;").split()
     if more and (not words or words[0] not in _KEYWORDS):
-        return []
+        return {}
     while len(words) > 1 and words[0].lower() in _BEFORE_NAME:
         words = words[1:]
     parts = [part for part in _SEPARATOR.split(" ".join(words)) if part]
-    tails = [parts[start:] for start in range(len(parts))] if len(words) == 1 else [parts]
-    asked: dict[str, None] = {}
-    for tail in tails:
-        if len(words) == 1:
-            asked |= dict.fromkeys(_as_written(".".join(tail)))
-        asked |= dict.fromkeys(_squeezed([" ".join(tail)]))
-    return list(asked)
+    if len(words) > 1:
+        return dict.fromkeys(_squeezed([" ".join(parts)]), _OTHERWISE_WRITTEN)
+    asked: dict[str, float] = {}
+    for start in range(len(parts)):
+        share = (len(parts) - start) / len(parts)
+        asked |= dict.fromkeys(_as_written(".".join(parts[start:])), share)
+        asked |= dict.fromkeys(_squeezed([" ".join(parts[start:])]), share * _OTHERWISE_WRITTEN)
+    return asked
 
 
 def words_of_chunk(path: str, chunk: Chunk) -> Words:
@@ -114,6 +117,11 @@ def terms_asked(query: str) -> tuple[int, ...]:
     identifiers = _IDENTIFIER.findall(query)
     telling = [one for one in identifiers if (low := one.lower()) not in _KEYWORDS and low not in _ASKING]
     return tuple(sorted(islice(dict.fromkeys(_terms(telling or identifiers)), MAX_QUERY_WORDS)))
+
+
+def terms_of_line(line: str) -> frozenset[int]:
+    """The words of a line of code."""
+    return frozenset(_terms(_IDENTIFIER.findall(line)))
 
 
 def _terms(identifiers: Iterable[str]) -> Iterator[int]:

@@ -1,0 +1,152 @@
+"""Python's own library as a repository: its files, its docstrings as questions, its names to be asked for."""
+
+import ast
+import hashlib
+import re
+import sysconfig
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Others' packages, and what compiled files are kept in.
+_NOT_ITS_OWN = frozenset({"site-packages", "dist-packages", "__pycache__"})
+_TESTS = frozenset({"test", "tests", "idle_test"})
+
+#: A shorter summary says too little to be asked for.
+_SUMMARY_WORDS = 4
+_SHORTEST_NAME = 4
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+#: Path and qualified name.
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and which definitions answer it."""
+
+    text: str
+    answers: frozenset[Place]
+
+    @property
+    def judges(self) -> bool:
+        """Whether it is one of those that did not choose the weights of the search."""
+        return hashlib.sha256(self.text.encode()).digest()[0] % 2 == 1
+
+
+def files(limit: int | None = None, *, tests: bool = True) -> dict[str, bytes]:
+    """The library's Python files by path; of `limit`, evenly spread over all of it."""
+    root = Path(sysconfig.get_path("stdlib"))
+    paths = sorted(path for path in root.rglob("*.py") if _is_its_own(path.relative_to(root), tests=tests))
+    if limit is not None and limit < len(paths):
+        paths = [paths[number * len(paths) // limit] for number in range(limit)]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+
+
+def without_docstrings(content: bytes) -> bytes:
+    """A file without its docstrings; as it is when it does not parse."""
+    tree = _parsed(content)
+    lines = content.split(b"\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    pieces = []
+    for node in ast.walk(tree) if tree else ():
+        if (docstring := _docstring_node(node)) is not None:
+            first = starts[docstring.lineno - 1] + docstring.col_offset
+            last = starts[(docstring.end_lineno or 0) - 1] + (docstring.end_col_offset or 0)
+            pieces.append((first, last, b"" if isinstance(node, ast.Module) or len(node.body) > 1 else b"pass"))
+    for first, last, instead in sorted(pieces, reverse=True):
+        content = content[:first] + instead + content[last:]
+    return content
+
+
+def docstring_questions(contents: Mapping[str, bytes]) -> list[Question]:
+    """The first sentences of the docstrings of functions that do something."""
+    asked: dict[str, set[Place]] = {}
+    for path, content in contents.items():
+        for name, node in _definitions(_parsed(content)):
+            if isinstance(node, ast.ClassDef) or len(node.body) < 2:
+                continue
+            sentence = _sentence(ast.get_docstring(node) or "", node.name)
+            if len(sentence.split()) >= _SUMMARY_WORDS:
+                asked.setdefault(sentence, set()).add((path, name))
+    return [Question(text, frozenset(answers)) for text, answers in sorted(asked.items())]
+
+
+def name_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
+    """Names that one definition has, in whatever case, drawn by hash."""
+    places: dict[str, list[Place]] = {}
+    written: dict[str, str] = {}
+    for path, content in contents.items():
+        for name, node in _definitions(_parsed(content)):
+            key = re.sub(r"[\W_]", "", node.name).lower()
+            places.setdefault(key, []).append((path, name))
+            written[key] = node.name
+    unique = [key for key, found in places.items() if len(found) == 1 and len(key) >= _SHORTEST_NAME]
+    unique.sort(key=lambda key: hashlib.sha256(key.encode()).digest())
+    return [Question(written[key], frozenset(places[key])) for key in unique[:count]]
+
+
+def in_words(name: str) -> str:
+    """A name as somebody would say it: not by the rules of the store, which are to be tried."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return " ".join(spaced.replace("_", " ").lower().split())
+
+
+def edited(contents: Mapping[str, bytes], share: float) -> dict[str, bytes]:
+    """The same files with one more line in the first function of some, evenly spread."""
+    paths = [path for path, content in contents.items() if b"\ndef " in content]
+    chosen = paths[:: max(1, round(1 / share))]
+    return {**contents, **{path: _with_line(contents[path]) for path in chosen}}
+
+
+def kinds_of(questions: Sequence[Question]) -> Counter[str]:
+    """How many questions have how many answers."""
+    return Counter("one answer" if len(one.answers) == 1 else "several answers" for one in questions)
+
+
+def _with_line(content: bytes) -> bytes:
+    return re.sub(rb"(\ndef \w+\([^()]*\):\n)( +)", rb"\1\2edited = 'here'\n\2", content, count=1)
+
+
+def _is_its_own(path: Path, *, tests: bool) -> bool:
+    parts = set(path.parts)
+    return not parts & _NOT_ITS_OWN and (tests or not parts & _TESTS)
+
+
+def _parsed(content: bytes) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old escapes
+        try:
+            return ast.parse(content)
+        except (SyntaxError, ValueError):
+            return None
+
+
+def _definitions(tree: ast.AST | None, around: str = "") -> Iterator[tuple[str, Definition]]:
+    for node in ast.iter_child_nodes(tree) if tree is not None else ():
+        if isinstance(node, Definition):
+            name = f"{around}{node.name}"
+            yield name, node
+            yield from _definitions(node, f"{name}.")
+        else:
+            yield from _definitions(node, around)
+
+
+def _docstring_node(node: ast.AST) -> ast.Expr | None:
+    if not isinstance(node, Definition | ast.Module) or not node.body:
+        return None
+    match node.body[0]:
+        case ast.Expr(value=ast.Constant(value=str())) as docstring:
+            return docstring
+    return None
+
+
+def _sentence(docstring: str, name: str) -> str:
+    first, _, rest = docstring.strip().partition("\n\n")
+    if first.startswith(f"{name}("):  # a signature comes first
+        first = rest.partition("\n\n")[0]
+    return re.split(r"(?<=[.!?])\s", " ".join(first.split()), maxsplit=1)[0]
