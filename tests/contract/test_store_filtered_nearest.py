@@ -1,7 +1,9 @@
 """Searches by vector with a filter: an index that stops early must not hide what is nearest without a word."""
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -100,3 +102,18 @@ async def test_without_a_filter_nothing_is_missed(store: Repositories) -> None:
     found, _ = await _search(store, EventFilter())
 
     assert not found.may_miss_nearest
+
+
+async def test_sizes_of_partitions_are_remembered_for_a_while_and_then_looked_at_again(
+    store: Repositories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_sql, "_COMPARED", 100)
+    before, _ = await _search(store)
+    monkeypatch.setattr(search_sql, "_SCANNED", 200)  # from now on January is large
+
+    remembered, _ = await _search(store)
+    later = time.monotonic() + search_sql._SIZES_HOLD
+    monkeypatch.setattr(search_sql, "time", SimpleNamespace(monotonic=lambda: later))
+    after, _ = await _search(store)
+
+    assert [one.may_miss_nearest for one in (before, remembered, after)] == [False, False, True]
