@@ -22,10 +22,57 @@ class EventNotFoundError(NotFoundError):
         super().__init__(f"no event has the id {event_id}")
 
 
+class RepositoryNotFoundError(NotFoundError):
+    """Nothing is kept of a repository."""
+
+    reason = "REPOSITORY_NOT_FOUND"
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(f"there is no repository {repository}")
+
+
+class ChunkNotFoundError(NotFoundError):
+    """No chunk of code has this id."""
+
+    reason = "CHUNK_NOT_FOUND"
+
+    def __init__(self, chunk_id: UUID) -> None:
+        super().__init__(f"no chunk has the id {chunk_id}: its file may have changed")
+
+
 class EventAlreadyExistsError(AlreadyExistsError):
     """Another event has this id, or had it before it was deleted."""
 
     reason = "EVENT_ALREADY_EXISTS"
+
+
+class NodeNotFoundError(NotFoundError):
+    """No node has this id."""
+
+    reason = "NODE_NOT_FOUND"
+
+    def __init__(self, node_id: UUID) -> None:
+        super().__init__(f"no node has the id {node_id}")
+
+
+class EndNotFoundError(FailedPreconditionError):
+    """An edge begins or ends at a node that does not exist."""
+
+    reason = "NODE_NOT_FOUND"
+
+    def __init__(self, node_id: UUID) -> None:
+        super().__init__(
+            f"an edge begins or ends at {node_id}, and no node has that id: write nodes before their edges"
+        )
+
+
+class NamespaceReservedError(FailedPreconditionError):
+    """A node or an edge belongs to code, which only CodeService writes."""
+
+    reason = "NAMESPACE_RESERVED"
+
+    def __init__(self, identity: UUID, namespace: str) -> None:
+        super().__init__(f"{identity} belongs to {namespace}, which only CodeService changes")
 
 
 class EmbeddingSpaceMismatchError(FailedPreconditionError):
@@ -73,6 +120,31 @@ class EmbeddingDimensionError(FailedPreconditionError):
             f"the store keeps vectors of {expected} dimensions, the embedder runs {offered.describe()}: point the "
             f"embedder at a model of {expected} dimensions (EMBEDDING_MODEL), or change the model of the stored "
             "vectors with `python -m store reembed --embedder HOST:PORT`"
+        )
+
+
+class CodeSpaceMismatchError(EmbeddingSpaceMismatchError):
+    """The same, of code: its vectors are not changed in place, because code can be indexed again."""
+
+    def __init__(self, column: str, stored: EmbeddingSpace, offered: EmbeddingSpace) -> None:
+        setting = "EMBEDDING_MODEL" if column.endswith("_text") else "CODE_EMBEDDING_MODEL"
+        FailedPreconditionError.__init__(
+            self,
+            f"the vectors in {column} were made by {stored.describe()}, the embedder runs {offered.describe()}: vectors "
+            "of different models cannot be compared. Point the embedder back at the model of the stored vectors "
+            f"({setting}), or drop all code with `python -m store forget-code` and index it again",
+        )
+
+
+class CodeDimensionError(EmbeddingDimensionError):
+    """The same, of code."""
+
+    def __init__(self, expected: int, offered: EmbeddingSpace) -> None:
+        FailedPreconditionError.__init__(
+            self,
+            f"the store keeps vectors of code of {expected} dimensions, the embedder runs {offered.describe()}: point "
+            f"the embedder at models of {expected} dimensions, or set EMBEDDING_DIMENSION={offered.dimension}, drop "
+            "all code with `python -m store forget-code`, and index it again",
         )
 
 

@@ -14,7 +14,7 @@ _EDGES = UUID("6f1b7b0e-64f5-4e55-9d1c-0f3c2a8f7d11")
 
 
 class EdgeConfidence(StrEnum):
-    """How sure it is that an edge is there; the values are those of the column. See graph_service.proto."""
+    """How sure it is that an edge is there, least first; the values are those of the column. See graph_service.proto."""
 
     UNRESOLVED = "UNRESOLVED"
     INFERRED = "INFERRED"
@@ -27,6 +27,30 @@ class EdgeDirection(StrEnum):
     OUT = "OUT"
     IN = "IN"
     BOTH = "BOTH"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDraft:
+    """A node as a caller gave it, not looked at yet."""
+
+    id: str = ""
+    type: str = ""
+    label: str = ""
+    namespace: str = ""
+    properties: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeDraft:
+    """An edge as a caller gave it, not looked at yet."""
+
+    id: str = ""
+    source_id: str = ""
+    target_id: str = ""
+    type: str = ""
+    namespace: str = ""
+    confidence: EdgeConfidence | None = None
+    properties: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

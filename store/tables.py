@@ -207,7 +207,7 @@ def _graph(metadata: MetaData) -> None:
         Column("updated_at", TIMESTAMP(timezone=True)),
     )
     Index("ix_nodes_node_type", nodes.c.node_type)
-    Index("ix_nodes_namespace_label", nodes.c.namespace, nodes.c.label, nodes.c.node_id)
+    Index("ix_nodes_namespace_label", nodes.c.namespace, func.label_place(nodes.c.label), nodes.c.node_id)
     Index("ix_nodes_label_words", func.label_words(nodes.c.label), postgresql_using="gin")
     confidences = ", ".join(f"'{confidence}'" for confidence in EdgeConfidence)
     edges = Table(

@@ -23,16 +23,32 @@ _NOW = sa.text("now()")
 _TABLES = ("code_repositories", "code_files", "code_chunks", "code_terms")
 
 # `HTTPServer.parse_header` has the words http, server, parse, header. Of the label, not of a column of its own, so that
-# rows from before Trimem need not be rewritten. It names its functions in full, as an index's function must.
+# rows from before Trimem need not be rewritten; of its first characters, and of those of each word, so that all fit into
+# an index. It names its functions and its collation in full, as an index's function must: the index is the same with any
+# search_path, and with any collation of the database.
 _LABEL_WORDS = r"""
     CREATE FUNCTION label_words(label text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
-    RETURN pg_catalog.string_to_array(pg_catalog.btrim(pg_catalog.lower(pg_catalog.regexp_replace(
-        pg_catalog.regexp_replace(
-            pg_catalog.regexp_replace(label, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g'),
-            '([[:upper:]])([[:upper:]][[:lower:]])', '\1 \2', 'g'
-        ),
-        '[^[:alnum:]]+', ' ', 'g'
-    ))), ' ')
+    RETURN ARRAY(
+        SELECT pg_catalog.left(word, 100)
+        FROM pg_catalog.unnest(pg_catalog.string_to_array(
+            pg_catalog.btrim(pg_catalog.lower(pg_catalog.regexp_replace(
+                pg_catalog.regexp_replace(
+                    pg_catalog.regexp_replace(
+                        pg_catalog.left(label, 1000) COLLATE pg_catalog.pg_c_utf8,
+                        '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g'
+                    ),
+                    '([[:upper:]])([[:upper:]][[:lower:]])', '\1 \2', 'g'
+                ),
+                '[^[:alnum:]]+', ' ', 'g'
+            ))), ' '
+        )) AS word
+    )
+"""
+
+# What lists go by: a label from before Trimem may be missing, or too long for an index.
+_LABEL_PLACE = """
+    CREATE FUNCTION label_place(label text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN pg_catalog.left(coalesce(label, ''), 250)
 """
 
 
@@ -61,6 +77,7 @@ def downgrade() -> None:
     for column in ("updated_at", "namespace"):
         op.drop_column("nodes", column)
     op.execute("DROP FUNCTION label_words(text)")
+    op.execute("DROP FUNCTION label_place(text)")
 
 
 def _refuse_others() -> None:
@@ -79,6 +96,7 @@ def _refuse_others() -> None:
 
 def _change_graph() -> None:
     op.execute(_LABEL_WORDS)
+    op.execute(_LABEL_PLACE)
     for table in ("nodes", "edges"):
         op.add_column(table, sa.Column("namespace", sa.Text, nullable=False, server_default=sa.text("''")))
         op.add_column(table, sa.Column("updated_at", _TIME))
@@ -87,7 +105,7 @@ def _change_graph() -> None:
     op.create_check_constraint(
         op.f("edges_confidence_check"), "edges", "confidence IN ('UNRESOLVED', 'INFERRED', 'RESOLVED')"
     )
-    op.create_index("ix_nodes_namespace_label", "nodes", ["namespace", "label", "node_id"])
+    op.create_index("ix_nodes_namespace_label", "nodes", ["namespace", sa.text("label_place(label)"), "node_id"])
     op.create_index("ix_nodes_label_words", "nodes", [sa.text("label_words(label)")], postgresql_using="gin")
     op.create_index("ix_edges_namespace", "edges", ["namespace"])
 

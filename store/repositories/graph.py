@@ -64,7 +64,7 @@ class Walk:
     #: Start nodes included.
     max_nodes: int
     max_edges: int
-    edges: EdgeFilter = EdgeFilter()
+    edges: EdgeFilter = field(default_factory=EdgeFilter)
     #: Types of nodes that it goes through, start nodes aside; empty means all.
     node_types: tuple[str, ...] = ()
 
@@ -77,6 +77,18 @@ class Walked:
     edges: list[Edge]
     #: False when a bound hid more; that on the depth does not.
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Between which nodes a path is looked for, and how far."""
+
+    source_id: UUID
+    target_id: UUID
+    max_depth: int
+    #: That may be looked at.
+    max_nodes: int
+    edges: EdgeFilter = field(default_factory=EdgeFilter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +110,9 @@ class GraphCounts:
 
 
 class GraphRepository(Protocol):
-    """Keeps nodes and edges. Every method may raise DatabaseUnavailableError, DeadlineExceededError,
-    ResourceExhaustedError, those that write AbortedError too, when others keep getting in the way.
+    """Keeps nodes and edges.
+
+    Every method may raise DatabaseUnavailableError, DeadlineExceededError, ResourceExhaustedError. Those that write may raise AbortedError, when others keep getting in the way.
 
     An edge may begin or end at a node that does not exist: rows from before Trimem do, and so do edges of others when
     `replace_namespace` removes a node. Nothing follows them.
@@ -123,8 +136,8 @@ class GraphRepository(Protocol):
         """
         ...
 
-    async def path(self, source_id: UUID, target_id: UUID, edges: EdgeFilter, max_depth: int, max_nodes: int) -> Path:
-        """A shortest path, looking at no more than `max_nodes` nodes. Raises NodeNotFoundError for the two ends."""
+    async def path(self, route: Route) -> Path:
+        """A shortest path, the same each time. Raises NodeNotFoundError for an end that does not exist."""
         ...
 
     async def upsert_nodes(self, nodes: Sequence[Node]) -> list[Node]:
@@ -137,8 +150,8 @@ class GraphRepository(Protocol):
     async def upsert_edges(self, edges: Sequence[Edge]) -> list[Edge]:
         """Write edges, all or none, and return them as they are now, in order. Ids must be distinct.
 
-        Raises NamespaceReservedError as `upsert_nodes`, and EndNotFoundError when one begins or ends at a node that does
-        not exist.
+        Raises NamespaceReservedError as `upsert_nodes`, and EndNotFoundError when one begins or ends at a node that
+        does not exist.
         """
         ...
 
@@ -150,13 +163,17 @@ class GraphRepository(Protocol):
         ...
 
     async def delete_namespace(self, namespace: str) -> GraphCounts:
-        """Remove the nodes of a namespace, the edges at them, and its edges. In parts: what is gone when it fails is gone."""
+        """Remove the nodes of a namespace, the edges at them, and its edges.
+
+        In parts: when it fails, what is gone is gone.
+        """
         ...
 
     async def replace_namespace(self, namespace: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> GraphCounts:
         """Make these the nodes and edges of a namespace, in one transaction that writes nothing but differences.
 
         Their own `namespace` is not looked at. Of several with one id the last one counts; one that another namespace
-        has is taken from it. Edges of other namespaces stay, also at nodes that go. Returns what was written or removed.
+        has is taken from it. Edges of other namespaces stay, also at nodes that go. Returns what was written or
+        removed.
         """
         ...

@@ -1,0 +1,51 @@
+"""From rows of `nodes` and `edges` to dataclasses. Rows from before Trimem have NULL for much, and any JSON."""
+
+from store.events import Json
+from store.graph import Edge, EdgeConfidence, Node
+from store.repositories.postgres.rows import Row, object_of
+
+#: What `node_of` reads.
+NODE_COLUMNS = """
+    node_id, node_type, label, nodes.namespace, nodes.properties, nodes.created_at,
+    coalesce(nodes.updated_at, nodes.created_at) AS updated_at
+"""
+
+#: What `edge_of` reads.
+EDGE_COLUMNS = """
+    edges.edge_id, edges.source_node_id, edges.target_node_id, edges.relation_type, edges.namespace, edges.confidence,
+    edges.properties, edges.created_at, coalesce(edges.updated_at, edges.created_at) AS updated_at
+"""
+
+#: About as many bytes as one has in an answer: ids, times and tags, and what is as long as it is.
+NODE_BYTES = "120 + coalesce(octet_length(nodes.properties::text), 0) + coalesce(octet_length(label), 0)"
+EDGE_BYTES = "180 + coalesce(octet_length(edges.properties::text), 0)"
+
+
+def node_of(row: Row) -> Node:
+    return Node(
+        id=row["node_id"],
+        type=row["node_type"],
+        label=row["label"] or "",
+        namespace=row["namespace"],
+        properties=_object_of(row),
+        create_time=row["created_at"],
+        update_time=row["updated_at"],
+    )
+
+
+def edge_of(row: Row) -> Edge:
+    return Edge(
+        id=row["edge_id"],
+        source_id=row["source_node_id"],
+        target_id=row["target_node_id"],
+        type=row["relation_type"],
+        namespace=row["namespace"],
+        confidence=None if row["confidence"] is None else EdgeConfidence(row["confidence"]),
+        properties=_object_of(row),
+        create_time=row["created_at"],
+        update_time=row["updated_at"],
+    )
+
+
+def _object_of(row: Row) -> Json:
+    return {} if row["properties"] is None else object_of(row["properties"])
