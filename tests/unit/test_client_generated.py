@@ -20,16 +20,18 @@ def test_both_clients_have_the_same_methods() -> None:
     def methods(cls: type) -> dict[str, list[str]]:
         return {
             name.replace("aclose", "close").replace("__a", "__"): list(inspect.signature(method).parameters)
-            for name, method in vars(cls).items()
-            if inspect.isfunction(method)
+            for name, method in inspect.getmembers(cls, inspect.isfunction)
         }
 
     assert methods(TrimemClient) == methods(AsyncTrimemClient)
 
 
 def test_nothing_async_is_left_in_the_sync_client() -> None:
-    text = (ROOT / "client/trimem/client/sync.py").read_text()
-    assert not [word for word in ("async", "await", "Async", "aclos") if word in text]
+    files = sorted((ROOT / "client/trimem/client").glob("sync*.py"))
+    assert len(files) == 4
+    for file in files:
+        text = file.read_text()
+        assert not [word for word in ("async", "await", "Async", "aclos", "aio") if word in text], file.name
 
 
 def test_the_client_needs_neither_the_command_line_nor_a_service() -> None:

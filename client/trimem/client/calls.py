@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from trimem.client import conversion
+from trimem.client.enums import number_of
 from trimem.client.errors import NotFoundError, TrimemError
 from trimem.client.options import EmbedOptions, FilterOptions, ListOptions, SearchOptions
 from trimem.client.statuses import error_of_status
@@ -17,14 +18,12 @@ from trimem.client.structs import fill
 from trimem.client.types import (
     Domain,
     Embedding,
-    EmbeddingState,
     Event,
     InputKind,
     Json,
     ModelInfo,
     Models,
     NewEvent,
-    SearchMode,
     SearchPage,
     Similarity,
     TokenCounts,
@@ -39,13 +38,6 @@ SERVICES = ("trimem.store.v1.EventService", "trimem.embedding.v1.EmbeddingServic
 
 #: Events of a page of a list, of which all pages are wanted.
 _LIST_PAGE = 500
-
-_PREFIXES = {
-    Domain: "DOMAIN_",
-    InputKind: "INPUT_KIND_",
-    SearchMode: "SEARCH_MODE_",
-    EmbeddingState: "EMBEDDING_STATE_",
-}
 
 
 def _final(error: TrimemError, _attempt: int) -> Never:
@@ -64,11 +56,13 @@ class Call(Generic[T]):
     timeout: float
     #: What a final error means after so many attempts: raises it, unless it is a result.
     settle: Callable[[TrimemError, int], T] = _final
+    #: Whether a stream has one answer, in the end.
+    has_one_answer: bool = False
 
     @property
     def is_stream(self) -> bool:
         """Whether messages go both ways."""
-        return not (self.request is None or isinstance(self.request, Message))
+        return not (self.has_one_answer or self.request is None or isinstance(self.request, Message))
 
 
 def create(event: NewEvent, timeout: float) -> Call[Event]:
@@ -113,7 +107,7 @@ def list_events(page_token: str, timeout: float, options: ListOptions) -> Call[t
     request = pb.ListEventsRequest(
         page_size=options.get("page_size", _LIST_PAGE),
         page_token=page_token,
-        embedding_state=_number(pb.EmbeddingState, options.get("embedding_state")),
+        embedding_state=number_of(pb.EmbeddingState, options.get("embedding_state")),
     )
     _add_filter(request, options)
 
@@ -129,7 +123,7 @@ def search(query: str, page_token: str, timeout: float, options: SearchOptions) 
     request = pb.SearchEventsRequest(
         query=query,
         vector=None if vector is None else embedding_pb2.Vector(values=vector),
-        mode=_number(pb.SearchMode, options.get("mode")),
+        mode=number_of(pb.SearchMode, options.get("mode")),
         min_similarity=options.get("min_similarity"),
         recency_half_life=None if half_life is None else conversion.duration_of(half_life),
         page_size=options.get("page_size", 0),
@@ -159,7 +153,7 @@ def similarity(
     request = embedding_pb2.ComputeSimilarityRequest(
         first=conversion.similarity_input(first),
         second=conversion.similarity_input(second),
-        domain=_number(embedding_pb2.Domain, domain),
+        domain=number_of(embedding_pb2.Domain, domain),
     )
     return Call(
         "ComputeSimilarity", request, lambda answer: Similarity(cosine=answer.cosine, score=answer.score), timeout
@@ -169,7 +163,7 @@ def similarity(
 def count_tokens(inputs: Sequence[str], domain: Domain, kind: InputKind, timeout: float) -> Call[TokenCounts]:
     """CountTokens."""
     request = embedding_pb2.CountTokensRequest(
-        inputs=inputs, domain=_number(embedding_pb2.Domain, domain), kind=_number(embedding_pb2.InputKind, kind)
+        inputs=inputs, domain=number_of(embedding_pb2.Domain, domain), kind=number_of(embedding_pb2.InputKind, kind)
     )
 
     def read(answer: embedding_pb2.CountTokensResponse) -> TokenCounts:
@@ -212,8 +206,8 @@ def _read_stream(answers: Sequence[embedding_pb2.EmbedStreamResponse]) -> list[E
 
 def _embed_fields(options: EmbedOptions) -> dict[str, Any]:
     return {
-        "domain": _number(embedding_pb2.Domain, options.get("domain")),
-        "kind": _number(embedding_pb2.InputKind, options.get("kind")),
+        "domain": number_of(embedding_pb2.Domain, options.get("domain")),
+        "kind": number_of(embedding_pb2.InputKind, options.get("kind")),
         "dimensions": options.get("dimensions", 0),
         "reject_truncation": options.get("reject_truncation", False),
     }
@@ -226,8 +220,3 @@ def _add_filter(request: pb.ListEventsRequest | pb.SearchEventsRequest, options:
         request.start_time.CopyFrom(conversion.timestamp_of(start))
     if (end := options.get("end_time")) is not None:
         request.end_time.CopyFrom(conversion.timestamp_of(end))
-
-
-def _number(numbers: Any, member: Domain | InputKind | SearchMode | EmbeddingState | None) -> Any:
-    """The number of a member in an enum of the API; 0, the server's default, for None."""
-    return 0 if member is None else numbers.Value(f"{_PREFIXES[type(member)]}{member}")

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any, TypeVar
 
-from google.protobuf.descriptor import EnumValueDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from trimem.client.enums import member_of
 from trimem.client.structs import fill, object_of
 from trimem.client.types import (
     Domain,
@@ -26,8 +24,6 @@ from trimem.client.types import (
 )
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
-
-E = TypeVar("E", bound=StrEnum)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -54,7 +50,7 @@ def event_of(message: pb.Event) -> Event:
         timestamp=time_of(message.timestamp),
         content=object_of(message.content),
         metadata=object_of(message.metadata),
-        embedding_state=_member(EmbeddingState, pb.EmbeddingState, message.embedding_state),
+        embedding_state=member_of(EmbeddingState, pb.EmbeddingState, message.embedding_state),
         create_time=time_of(message.create_time),
         update_time=time_of(message.update_time),
         embedding_error=message.embedding_error,
@@ -74,7 +70,7 @@ def search_page_of(message: pb.SearchEventsResponse) -> SearchPage:
             )
             for hit in message.hits
         ),
-        mode=_member(SearchMode, pb.SearchMode, message.mode),
+        mode=member_of(SearchMode, pb.SearchMode, message.mode),
         complete=message.complete,
         degraded=message.degraded,
         next_page_token=message.next_page_token,
@@ -103,7 +99,7 @@ def models_of(messages: Iterable[embedding_pb2.ModelInfo]) -> tuple[ModelInfo, .
     """Models of an answer."""
     return tuple(
         ModelInfo(
-            domain=_member(Domain, embedding_pb2.Domain, message.domain),
+            domain=member_of(Domain, embedding_pb2.Domain, message.domain),
             name=message.name,
             revision=message.revision,
             fingerprint=message.fingerprint,
@@ -112,7 +108,7 @@ def models_of(messages: Iterable[embedding_pb2.ModelInfo]) -> tuple[ModelInfo, .
             precision=message.precision,
             engine=message.engine,
             device=message.device,
-            state=_member(ModelState, embedding_pb2.ModelState, message.state),
+            state=member_of(ModelState, embedding_pb2.ModelState, message.state),
             weight_bytes=message.weight_bytes,
         )
         for message in messages
@@ -156,12 +152,3 @@ def duration_of(value: timedelta) -> Duration:
     """A Duration, exact to the microsecond."""
     seconds, micros = divmod(value // _MICROSECOND, 1_000_000)
     return Duration(seconds=seconds, nanos=micros * 1000)
-
-
-def _member(cls: type[E], numbers: Any, number: int) -> E | None:
-    """The member for a number of an enum of the API, where names are like EMBEDDING_STATE_FAILED.
-
-    None for "not set", and for what a newer server says.
-    """
-    value: EnumValueDescriptor | None = numbers.DESCRIPTOR.values_by_number.get(number)
-    return None if value is None else next((one for one in cls if value.name.endswith(f"_{one}")), None)

@@ -1,13 +1,10 @@
-"""The client for programs without an event loop. Made by `client/generate.py` of `aio.py`."""
+"""The client for programs without an event loop. Made by `client/generate.py`."""
 
 import builtins
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Self, TypeVar, Unpack
-
-import grpc
+from typing import Any, Self, Unpack
 
 from trimem.client import calls
 from trimem.client import wire_sync as wire
@@ -15,10 +12,11 @@ from trimem.client.batches import Batch, tally
 from trimem.client.calls import Call
 from trimem.client.connection import connection
 from trimem.client.errors import TrimemError
-from trimem.client.methods import methods_on
 from trimem.client.options import EmbedOptions, ListOptions, SearchOptions
 from trimem.client.retries import RetryPolicy
-from trimem.client.statuses import error_of_call
+from trimem.client.sync_calls import BATCH_TIMEOUT, TIMEOUT
+from trimem.client.sync_code import CodeCalls
+from trimem.client.sync_graph import GraphCalls
 from trimem.client.types import (
     Domain,
     Embedding,
@@ -33,22 +31,12 @@ from trimem.client.types import (
     Similarity,
     TokenCounts,
 )
-from trimem.client.under_way import UnderWay
 
-T = TypeVar("T")
-
-#: Seconds that a call has, with all its retries, unless it is told.
-TIMEOUT = 30.0
-#: The same for one of the calls that many events or texts are sent in.
-BATCH_TIMEOUT = 300.0
-
-#: Calls with many events or texts that are under way at once: one is embedded while the next one travels.
-_AT_ONCE = 2
 #: Texts in one call of `embed_many`.
 _TEXTS = 64
 
 
-class TrimemClient:
+class TrimemClient(CodeCalls, GraphCalls):
     """A memory behind a gateway: one connection for any number of threads.
 
     All methods raise TrimemError. Calls that failed for a passing reason are made again, and never write twice.
@@ -74,11 +62,12 @@ class TrimemClient:
         is, and closed with the client.
         """
         to = connection(url, api_key=api_key, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
-        self._metadata = to.metadata
-        self._timeout = timeout
-        self._retry = retry or RetryPolicy()
-        self._channel = wire.open_channel(to) if channel is None else channel
-        self._methods = methods_on(self._channel)
+        super().__init__(
+            wire.open_channel(to) if channel is None else channel,
+            metadata=to.metadata,
+            timeout=timeout,
+            retry=retry or RetryPolicy(),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -225,9 +214,6 @@ class TrimemClient:
         services = {name: self._run(calls.health(name, self._time(timeout))) for name in calls.SERVICES}
         return Health(serving=serving, services=services)
 
-    def _time(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
-
     def _batches(
         self, events: wire.Source[NewEvent], timeout: float
     ) -> Generator[Call[builtins.list[Event | TrimemError]], None, None]:
@@ -251,56 +237,3 @@ class TrimemClient:
                 texts = []
         if texts:
             yield calls.embed_stream(texts, timeout, options)
-
-    def _run(self, call: Call[T]) -> T:
-        return self._finish(self._begin(call))
-
-    def _pipelined(self, source: Generator[Call[T], None, None]) -> Generator[T, None, None]:
-        """The results of calls in order, a few calls ahead of who asks for them."""
-        begun: deque[UnderWay[T]] = deque()
-        try:
-            for call in source:
-                begun.append(self._begin(call))
-                if len(begun) > _AT_ONCE:
-                    yield self._finish(begun.popleft())
-            while begun:
-                yield self._finish(begun.popleft())
-        finally:
-            for one in begun:
-                one.cancel()
-
-    def _begin(self, call: Call[T]) -> UnderWay[T]:
-        begun = UnderWay(call)
-        self._send(begun)
-        return begun
-
-    def _send(self, begun: UnderWay[Any]) -> None:
-        if begun.call.request is not None:
-            begun.handle = wire.begin(
-                self._methods[begun.call.method],
-                begun.call.request,
-                timeout=begun.seconds_left,
-                metadata=(*self._metadata, ("x-request-id", begun.request_id)),
-            )
-
-    def _finish(self, begun: UnderWay[T]) -> T:
-        """The result of a call, which is made again as long as that is safe and may help."""
-        call, attempt = begun.call, 1
-        if begun.handle is None:
-            return call.read(None)
-        try:
-            while True:
-                try:
-                    answer = wire.answer(begun.handle, is_stream=call.is_stream)
-                except grpc.RpcError as failed:
-                    error = error_of_call(failed, begun.request_id)
-                else:
-                    return call.read(answer)
-                pause = self._retry.pause(attempt, error, begun.seconds_left)
-                if pause is None:
-                    return call.settle(error, attempt)
-                wire.sleep(pause)
-                attempt += 1
-                self._send(begun)
-        finally:
-            begun.cancel()

@@ -26,8 +26,10 @@ def open_channel(to: Connection) -> Channel:
 
 def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> Any:
     """Send a call without waiting for its answer."""
-    # Not `method(request)`, which waits: a future lets the next call be under way meanwhile.
-    return method.future(request, **options) if isinstance(request, Message) else method(iter(request), **options)
+    # Not `method(request)`, which waits for its answer: a future lets the next call be under way meanwhile. Methods
+    # that answer with a stream have none, and do not wait.
+    send = getattr(method, "future", method)
+    return send(request if isinstance(request, Message) else iter(request), **options)
 
 
 def answer(call: Any, *, is_stream: bool) -> Any:
