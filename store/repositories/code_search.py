@@ -15,7 +15,7 @@ class CodeFilter:
     """Which chunks are wanted; empty means all."""
 
     repository: str = ""
-    path: PathFilter = PathFilter()
+    path: PathFilter = field(default_factory=PathFilter)
     languages: Collection[str] = ()
     kinds: Collection[CodeKind] = ()
 

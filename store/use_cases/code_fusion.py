@@ -1,4 +1,4 @@
-"""One order of all chunks that a search found: by code, by text, by names, or by all. docs/adr/0015 says why like this."""
+"""One order of all chunks that a search found: by code, text, names, or all. docs/adr/0015 says why so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ STATISTICS = """
 """
 
 # The score of `e` for the words and their weights. Terms are sorted, and width_bucket looks them up by halving.
-_SCORE = f"""
+SCORE = f"""
     SELECT coalesce(sum(
         word.idf * {K1 + 1}::float8 * e.term_counts[place] / (e.term_counts[place] + e.held_against)
     ), 0) AS score
@@ -58,8 +58,8 @@ _SCORE = f"""
     WHERE e.terms[place] = word.term
 """
 
-# What _SCORE reads. Joining nothing to an array unpacks one that is stored compressed, once instead of at every look.
-_UNPACKED = f"""
+# What SCORE reads. Joining nothing to an array unpacks one that is stored compressed, once instead of at every look.
+UNPACKED = f"""
     terms || '{{{{}}}}'::bigint[] AS terms, term_counts || '{{{{}}}}'::integer[] AS term_counts,
     {K1}::float8 * ({1 - B}::float8 + {B}::float8 * term_total / {{average}}::float8) AS held_against
 """
@@ -68,7 +68,7 @@ _UNPACKED = f"""
 BY_WORDS = f"""
     SELECT e.id, e.timestamp, NULL::float8 AS similarity, scored.score, count(*) OVER () AS looked_at
     FROM (
-        SELECT id, timestamp, {_UNPACKED.format(average="$7")}
+        SELECT id, timestamp, {UNPACKED.format(average="$7")}
         FROM events
         WHERE terms && $1::bigint[]
           AND ($2::jsonb IS NULL OR metadata @> $2)
@@ -76,7 +76,7 @@ BY_WORDS = f"""
           AND ($4::timestamptz IS NULL OR timestamp < $4)
         LIMIT $8
     ) AS e
-    CROSS JOIN LATERAL ({_SCORE.format(terms="$5", idf="$6")}) AS scored
+    CROSS JOIN LATERAL ({SCORE.format(terms="$5", idf="$6")}) AS scored
     ORDER BY ln(scored.score) - $9::float8 * greatest(0, $10::float8 - extract(epoch FROM e.timestamp)) DESC, e.id
     LIMIT $11
 """
@@ -85,13 +85,13 @@ BY_WORDS = f"""
 BOTH_SCORES = f"""
     SELECT e.id, e.timestamp, {similarity("e.distance")} AS similarity, scored.score
     FROM (
-        SELECT e.id, e.timestamp, {_UNPACKED.format(average="$5")},
+        SELECT e.id, e.timestamp, {UNPACKED.format(average="$5")},
                CASE WHEN embedding_state = 'EMBEDDED' THEN embedding <=> $2 END AS distance
         FROM event_keys AS k JOIN events AS e ON e.id = k.event_id AND e.timestamp = k.timestamp
         WHERE k.event_id = ANY($1::uuid[])
         OFFSET 0
     ) AS e
-    CROSS JOIN LATERAL ({_SCORE.format(terms="$3", idf="$4")}) AS scored
+    CROSS JOIN LATERAL ({SCORE.format(terms="$3", idf="$4")}) AS scored
 """
 
 
