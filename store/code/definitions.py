@@ -63,7 +63,7 @@ def definitions_of(syntax: Syntax, positions: Positions) -> Definitions:
     loose: dict[str, list[Node]] = {}
     found: list[Definition] = []
     for captures in syntax.matches:
-        if definition := _definition(captures):
+        if definition := _definition(captures, positions):
             found.append(definition)
         for name, nodes in captures.items():
             loose.setdefault(name, []).extend(nodes)
@@ -80,7 +80,7 @@ def definitions_of(syntax: Syntax, positions: Positions) -> Definitions:
     )
 
 
-def _definition(captures: dict[str, list[Node]]) -> Definition | None:
+def _definition(captures: dict[str, list[Node]], positions: Positions) -> Definition | None:
     category = next((each for each in _CATEGORIES if each in captures), None)
     if category is None:
         return None
@@ -90,23 +90,20 @@ def _definition(captures: dict[str, list[Node]]) -> Definition | None:
         return None
     body = captures["body"][0] if "body" in captures else node.child_by_field_name("body")
     parameters = captures["parameters"][0] if "parameters" in captures else node.child_by_field_name("parameters")
+    receiver = captures["receiver"][0] if "receiver" in captures else None
     is_before_body = body is None or name.start_byte < body.start_byte
     return Definition(
         node=node,
         category=category,
-        name=_text(name),
+        name=positions.text(*name.byte_range),
         anchor=name.start_byte if is_before_body else node.start_byte,
         body=body,
         parameters=parameters,
-        receiver=_text(captures["receiver"][0])[:MAX_NAME_BYTES] if "receiver" in captures else "",
+        receiver=positions.text(*receiver.byte_range)[:MAX_NAME_BYTES] if receiver else "",
         start=node.start_byte,
         end=node.end_byte,
         head=node.start_byte,
     )
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode(errors="replace")
 
 
 def _nested(found: list[Definition]) -> list[Definition]:

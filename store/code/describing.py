@@ -27,7 +27,7 @@ class Describing:
         """Everything that is known of it."""
         self._positions = positions
         self._symbols = symbols
-        self._docstring = string_text(definitions.docstring) if definitions.docstring else ""
+        self._docstring = string_text(positions, definitions.docstring) if definitions.docstring else ""
         anchored = sorted(
             (each.anchor, symbols[each].qualified_name) for each in definitions.all if symbols.is_outlined(each)
         )
@@ -78,7 +78,7 @@ def decoded(positions: Positions, start: int, end: int) -> str:
     """The text of a piece, without the mark that a file may begin with."""
     if start == 0 and positions.content.startswith(UTF8_MARK):
         start = len(UTF8_MARK)
-    return positions.content[start:end].decode(errors="replace")
+    return positions.text(start, end)
 
 
 def _written(each: Import, separator: str) -> str:

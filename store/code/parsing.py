@@ -14,6 +14,8 @@ PARSE_SECONDS = 5.0
 
 # The parser holds the interpreter's lock, but for the moments in which it asks for more of the source.
 _READ_BYTES = 1 << 14
+# Afterwards it reads through the same function for each `Node.text`: names, for the most part.
+_NAME_BYTES = 1 << 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,11 @@ class Syntax:
 def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) -> Syntax | None:
     """The syntax tree; None when it took too long. Never fails: what is no source gives errors in the tree."""
     deadline = time.monotonic() + seconds
+    length = _READ_BYTES
 
     def read(offset: int, point: tree_sitter.Point) -> bytes:
         del point
-        return content[offset : offset + _READ_BYTES]
+        return content[offset : offset + length]
 
     def is_late(offset: int, has_error: bool) -> bool:
         del offset, has_error
@@ -41,6 +44,7 @@ def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) ->
         tree = tree_sitter.Parser(_grammar(language)).parse(read, progress_callback=is_late)
     except ValueError:  # its way to say that it was stopped
         return None
+    length = _NAME_BYTES
     # Its own callback for progress is left alone: with one, the binding crashes the process.
     matches = tree_sitter.QueryCursor(_query(language)).matches(tree.root_node)
     return Syntax(root=tree.root_node, matches=tuple(captures for _, captures in matches))

@@ -38,6 +38,10 @@ class Positions:
         """Characters from byte to byte that are not white space."""
         return self._weights[end] - self._weights[start]
 
+    def text(self, start: int, end: int) -> str:
+        """Decoded; what is no UTF-8 is replaced."""
+        return self.content[start:end].decode(errors="replace")
+
     def furthest(self, start: int, weight: int) -> int:
         """The last byte up to which no more than `weight` characters lie; never inside of a character."""
         return int(np.searchsorted(self._before, self._before[start] + weight, side="right")) - 1

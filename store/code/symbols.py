@@ -67,10 +67,10 @@ class Symbols:
             span=span_of(self._positions, *self._positions.trimmed(each.start, each.end)),
             signature=self._signature(each),
             docstring=self._docstring(each),
-            parameters=_parameters(each.parameters),
-            decorators=tuple(_unmarked(mark) for mark in each.marks[:_MAX_MARKS]),
+            parameters=_parameters(each.parameters, self._positions),
+            decorators=tuple(_unmarked(self._positions.text(*mark.byte_range)) for mark in each.marks[:_MAX_MARKS]),
             complexity=self._complexity.get(each.node.start_point.row + 1, 0),
-            bases=tuple(_text(base)[:_MAX_MARK] for base in each.bases[:_MAX_MARKS]),
+            bases=tuple(self._positions.text(*base.byte_range)[:_MAX_MARK] for base in each.bases[:_MAX_MARKS]),
         )
 
     def _signature(self, each: Definition) -> str:
@@ -89,8 +89,8 @@ class Symbols:
 
     def _docstring(self, each: Definition) -> str:
         if each.docstring is not None:
-            return string_text(each.docstring)
-        return comment_text(self._positions.content, each.leading)
+            return string_text(self._positions, each.docstring)
+        return comment_text(self._positions, each.leading)
 
 
 def span_of(positions: Positions, start: int, end: int) -> Span:
@@ -98,23 +98,23 @@ def span_of(positions: Positions, start: int, end: int) -> Span:
     return Span(start, end, positions.line(start), positions.line(max(start, end - 1)))
 
 
-def string_text(node: Node) -> str:
+def string_text(positions: Positions, node: Node) -> str:
     """A docstring that is a string, without quotes and indentation."""
-    found = _STRING.match(_text(node))
+    found = _STRING.match(positions.text(*node.byte_range))
     return inspect.cleandoc(found.group(2)).strip()[:MAX_DOCSTRING] if found else ""
 
 
 _COMMENT_MARKS = re.compile(r"^\s*(?:/\*[*!]*<?|//[/!]*<?|\*+/|\*(?!/)|#+|;+)?[ \t]?|\s*\*+/\s*$")
 
 
-def comment_text(content: bytes, comments: list[Node]) -> str:
+def comment_text(positions: Positions, comments: list[Node]) -> str:
     """Comments without their marks."""
     lines: list[str] = []
     for comment in comments:
-        text = content[comment.start_byte : min(comment.end_byte, comment.start_byte + 4 * MAX_DOCSTRING)]
-        if text.startswith((b"#[", b"#!", b"[[")):  # an attribute, or an interpreter
+        text = positions.text(comment.start_byte, min(comment.end_byte, comment.start_byte + 4 * MAX_DOCSTRING))
+        if text.startswith(("#[", "#!", "[[")):  # an attribute, or an interpreter
             continue
-        lines += (_COMMENT_MARKS.sub("", line) for line in text.decode(errors="replace").splitlines())
+        lines += (_COMMENT_MARKS.sub("", line) for line in text.splitlines())
     return "\n".join(lines).strip()[:MAX_DOCSTRING]
 
 
@@ -135,12 +135,12 @@ def _dotted(name: str) -> str:
     return ".".join(part for part in _PATH_MARKS.sub("", name).strip("\"'").replace("::", ".").split(".") if part)
 
 
-def _parameters(parameters: Node | None) -> tuple[str, ...]:
+def _parameters(parameters: Node | None, positions: Positions) -> tuple[str, ...]:
     """Names, those within patterns too. Walks a bounded number of nodes."""
     if parameters is None:
         return ()
     if parameters.type in _NAME_TYPES:  # `x => …`
-        return (_text(parameters),)
+        return (positions.text(*parameters.byte_range),)
     names: dict[str, None] = {}
     cursor = parameters.walk()
     if not cursor.goto_first_child():
@@ -150,7 +150,7 @@ def _parameters(parameters: Node | None) -> tuple[str, ...]:
         node = cursor.node
         enters = node is not None and cursor.field_name not in _NOT_NAMES
         if enters and node is not None and node.type in _NAME_TYPES:
-            names[_text(node)[:_MAX_MARK]] = None
+            names[positions.text(*node.byte_range)[:_MAX_MARK]] = None
         elif enters and cursor.goto_first_child():
             depth += 1
             continue
@@ -161,9 +161,5 @@ def _parameters(parameters: Node | None) -> tuple[str, ...]:
     return tuple(names)[:_MAX_PARAMETERS]
 
 
-def _unmarked(mark: Node) -> str:
-    return _SPACE.sub(" ", _MARKS_AROUND.sub("", _text(mark).strip(WHITE_SPACE.decode())))[:_MAX_MARK]
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode(errors="replace")
+def _unmarked(mark: str) -> str:
+    return _SPACE.sub(" ", _MARKS_AROUND.sub("", mark.strip(WHITE_SPACE.decode())))[:_MAX_MARK]
