@@ -1,4 +1,4 @@
-"""What a file imports, calls, inherits from and names, read off its syntax tree; one file for each family of languages."""
+"""What a file imports, calls, inherits from and names, read off its syntax tree; a file for each family of languages."""
 
 from collections.abc import Sequence
 from functools import cache

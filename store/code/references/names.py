@@ -25,7 +25,7 @@ class NameSyntax:
     method_calls: frozenset[str] = frozenset()
     #: `object[…]`.
     subscripts: Mapping[str, str] = field(default_factory=dict)
-    #: What does not change the meaning, such as parentheses: the field of what it is around, or empty for the first child.
+    #: What does not change the meaning, such as parentheses: the field of what is inside; empty for the first child.
     wrappers: Mapping[str, str] = field(default_factory=dict)
     #: Values whose type the language knows.
     literals: Mapping[str, str] = field(default_factory=dict)

@@ -200,8 +200,8 @@ def _assignment(reading: Reading, node: Node, elsewhere: set[tuple[str, str]]) -
     if target is None:
         return
     if target.type not in ("identifier", "attribute"):
-        for name in _names_in(target):
-            reading.bind(node, text_of(name), "")
+        for bound in _names_in(target):
+            reading.bind(node, text_of(bound), "")
         return
     name = reading.name(target)
     annotation = node.child_by_field_name("type")
@@ -222,7 +222,7 @@ def _value_type(reading: Reading, value: Node | None) -> str:
     for _ in range(4):
         if value is None:
             return ""
-        if value.type == "boolean_operator" or value.type == "assignment":
+        if value.type in ("boolean_operator", "assignment"):
             value = value.child_by_field_name("right")
         elif value.type == "none":
             return "None"

@@ -1,0 +1,460 @@
+"""What a name means at a place of a file: by the scopes around it, imports, types of variables, bases of classes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from store.code.language_rules import NO_RULES, RULES, LanguageRules
+from store.code.modules import rust_parts
+from store.code.repository_index import Definition, RepositoryIndex, SourceFile, Unit, family_of
+from store.code.source import CodeKind, Import
+
+#: Names that are explained by names that are explained by names: what goes deeper is not known.
+_MAX_DEPTH = 40
+_MAX_BASES = 64
+_MAX_SCOPES = 32
+
+
+class Sort(Enum):
+    """What a name can mean."""
+
+    DEFINITION = "definition"
+    #: An object of a class.
+    INSTANCE = "instance"
+    #: What a class inherits from, as `super()`.
+    PARENT = "parent"
+    MODULE = "module"
+    #: Something with a name that is not in the repository.
+    OUTSIDE = "outside"
+    #: A name that is there, but nothing is known of what it stands for.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name means; `sure` unless something was guessed on the way."""
+
+    sort: Sort
+    definition: Definition | None = None
+    unit: Unit | None = None
+    label: str = ""
+    sure: bool = True
+
+    def doubted(self, doubt: bool = True) -> "Meaning":
+        """The same, but not sure."""
+        return replace(self, sure=False) if doubt and self.sure else self
+
+
+UNKNOWN = Meaning(Sort.UNKNOWN, sure=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bases:
+    """A class and what it inherits from, in the order in which members are looked for."""
+
+    classes: tuple[Definition, ...]
+    #: How many of them come before something that is not known.
+    known: int
+    #: Bases that are not in the repository.
+    outside: tuple[str, ...]
+
+
+class Meanings:
+    """Looks names up. What it finds is kept, so that nothing is explained twice, and circles end."""
+
+    def __init__(self, index: RepositoryIndex) -> None:
+        self._index = index
+        self._names: dict[tuple[str, str, str], Meaning] = {}
+        self._members: dict[tuple[str, str], Meaning | None] = {}
+        self._bases: dict[Definition, _Bases] = {}
+        self._depth = 0
+
+    def of(self, file: SourceFile, scope: str, target: str) -> Meaning | None:
+        """What a name with dots means in a scope; None when its first part is seen nowhere."""
+        if self._depth >= _MAX_DEPTH:
+            return UNKNOWN
+        self._depth += 1
+        try:
+            first, *rest = target.split(".")
+            name, marks = _marks(first)
+            meaning = self._first(file, scope, name)
+            if meaning is None:
+                return UNKNOWN if rest or marks else None
+            meaning = self._marked(meaning, marks)
+            for part in rest:
+                name, marks = _marks(part)
+                meaning = self._marked(self.member(meaning, name), marks)
+            return meaning
+        finally:
+            self._depth -= 1
+
+    def imported(self, file: SourceFile, each: Import) -> Meaning:
+        """What an import binds."""
+        module = self.module(file, each.module)
+        if not each.name:
+            first = each.alias.partition(".")[0]
+            return self.module(file, first) if "." in each.alias else module
+        if each.name == "*":
+            return module
+        found = self.member(module, each.name)
+        if found.sort is Sort.UNKNOWN and module.unit is not None:
+            return Meaning(Sort.OUTSIDE, label=f"{module.unit.module}.{each.name}", sure=False)
+        return found
+
+    def module(self, file: SourceFile, module: str) -> Meaning:  # noqa: PLR0911 - one a language
+        """The module that an import of a file names."""
+        finder = self._index.finder
+        match family_of(file.language):
+            case "python":
+                found = finder.python(module, file.path)
+                label = finder.package_of(module, file.path) if module.startswith(".") else module
+                return self._unit(found, label)
+            case "script":
+                return self._unit(finder.script(module, file.path), module)
+            case "go":
+                return self._unit(_as_folder(finder.go(module)), module.replace("/", "."))
+            case "java":
+                found = _as_folder(finder.java(module))
+                outer, _, name = module.rpartition(".")
+                if found is None and outer and (outer_found := _as_folder(finder.java(outer))):
+                    return self.member(self._unit(outer_found, outer), name)
+                return self._unit(found, module)
+            case "rust":
+                return self._rust_path(file, module.split("."))
+            case "c":
+                return self._unit(finder.header(module, file.path), module)
+        return Meaning(Sort.OUTSIDE, label=module)
+
+    def member(self, of: Meaning, name: str) -> Meaning:
+        """What `.name` of something means."""
+        match of.sort:
+            case Sort.MODULE if of.unit is not None:
+                found = self._of_unit(of.unit, name)
+                return found.doubted(not of.sure) if found else UNKNOWN
+            case Sort.DEFINITION | Sort.INSTANCE | Sort.PARENT if of.definition is not None:
+                if not of.definition.is_class:
+                    return UNKNOWN
+                return self._of_class(of.definition, name, of.sort).doubted(not of.sure)
+            case Sort.OUTSIDE:
+                unit = self._index.modules.get(f"{of.label}.{name}")
+                if unit is not None and unit.language == "python":
+                    return Meaning(Sort.MODULE, unit=unit, sure=of.sure)
+                return replace(of, label=f"{of.label}.{name}")
+        return UNKNOWN
+
+    def parent_of(self, own: Definition) -> Definition | None:
+        """The first class that a class inherits from, if it is known."""
+        bases = self._inherited(own)
+        return bases.classes[1] if len(bases.classes) > 1 and bases.known > 1 else None
+
+    # Scopes
+
+    def _first(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
+        rules = _rules(file)
+        if name in rules.receivers or name in rules.own_class or name == rules.parent:
+            own = self._own_class(file, scope)
+            if own is not None:
+                sort = Sort.INSTANCE if name in rules.receivers else Sort.DEFINITION
+                return Meaning(Sort.PARENT if name == rules.parent else sort, own)
+        if file.language == "rust" and name in ("crate", "super", "self"):
+            return self._rust_path(file, [name])
+        seen = self._seen(file, scope, name, rules)
+        if seen is None and name in rules.builtin_names:
+            return Meaning(Sort.OUTSIDE, label=f"{rules.builtin_module}.{name}")
+        return seen
+
+    def _seen(self, file: SourceFile, scope: str, name: str, rules: LanguageRules) -> Meaning | None:
+        """From inside to outside. Functions of Python do not see the names of their class."""
+        inner = scope
+        for _ in range(_MAX_SCOPES):
+            if not scope:
+                break
+            found = file.definitions.get(scope)
+            in_class = found is not None and found[-1].is_class
+            if (not in_class or scope == inner or rules.sees_members) and (seen := self._in_scope(file, scope, name)):
+                return seen
+            if rules.sees_members and (seen := self._seen_member(file, scope, name)):
+                return seen
+            scope = scope.rpartition(".")[0]
+        return self._in_scope(file, "", name) or self._of_unit(file.unit, name)
+
+    def _seen_member(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
+        found = file.definitions.get(scope)
+        own = found[-1] if found else self.class_named(file, scope)
+        if own is None or not own.is_class:
+            return None
+        seen = self._of_class(own, name, Sort.INSTANCE)
+        return None if seen.sort in (Sort.UNKNOWN, Sort.OUTSIDE) else seen
+
+    def _own_class(self, file: SourceFile, scope: str) -> Definition | None:
+        if own := file.class_around(scope):
+            return file.definitions[own][-1]
+        # The methods of a type may be in another file than the type.
+        return self.class_named(file, scope.rpartition(".")[0])
+
+    def class_named(self, file: SourceFile, qualified_name: str) -> Definition | None:
+        """The class of that name that a file's methods are of, in whatever file it is."""
+        if not qualified_name:
+            return None
+        found = self._index.qualified.get((family_of(file.language), qualified_name), ())
+        classes = [one for one in found if one.is_class]
+        near = [one for one in classes if one.file.unit is file.unit]
+        return (near or classes or [None])[0]
+
+    def _in_scope(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
+        definitions = file.definitions.get(f"{scope}.{name}" if scope else name)
+        place = (scope, name)
+        imports = file.imports.get(place)
+        types = file.bindings.get(place)
+        if imports is None and types is None:
+            return _chosen(definitions) if definitions else None
+        key = (file.path, scope, name)
+        found = self._names.get(key)
+        if found is None:
+            self._names[key] = UNKNOWN
+            found = self._names[key] = self._explained(file, scope, definitions, imports or (), types or ())
+        return found
+
+    def _explained(
+        self,
+        file: SourceFile,
+        scope: str,
+        definitions: Sequence[Definition] | None,
+        imports: Sequence[Import],
+        types: Sequence[str],
+    ) -> Meaning:
+        if definitions:
+            return _chosen(definitions).doubted()
+        if imports:
+            found = _agreed([self.imported(file, each) for each in imports])
+            return found.doubted(bool(types))
+        if "" in types:
+            return UNKNOWN
+        return _agreed([self._typed(file, scope, type_name) for type_name in types if type_name != "None"])
+
+    # Types
+
+    def _typed(self, file: SourceFile, scope: str, type_name: str) -> Meaning:
+        """What a variable stands for; see Binding.type_name."""
+        if not type_name:
+            return UNKNOWN
+        found = self.of(file, scope, type_name.removeprefix("="))
+        if found is None:
+            return UNKNOWN
+        if type_name.startswith("="):
+            return found.doubted()
+        return found.doubted() if type_name.endswith("()") else _instance(found)
+
+    def _marked(self, meaning: Meaning, marks: str) -> Meaning:
+        while marks:
+            meaning = self._called(meaning) if marks.startswith("()") else UNKNOWN
+            marks = marks[2:]
+        return meaning
+
+    def _called(self, meaning: Meaning) -> Meaning:
+        """What a call gives."""
+        if meaning.sort is Sort.DEFINITION and meaning.definition is not None:
+            return _instance(meaning) if meaning.definition.is_class else self._returned(meaning)
+        if meaning.sort is Sort.PARENT:
+            return meaning
+        if meaning.sort is Sort.OUTSIDE:
+            module, _, name = meaning.label.rpartition(".")
+            is_class = name[:1].isupper() or (module == "builtins" and name in _BUILTIN_TYPES)
+            return meaning if is_class else UNKNOWN
+        return UNKNOWN
+
+    def _returned(self, meaning: Meaning) -> Meaning:
+        function = meaning.definition
+        assert function is not None  # noqa: S101 - said by the caller, for mypy
+        file, symbol = function.file, function.symbol
+        types = file.bindings.get((symbol.qualified_name, "return"), ())
+        if len(types) != 1:
+            return UNKNOWN
+        if types[0] in ("Self", "typing.Self"):
+            own = self._own_class(file, symbol.qualified_name)
+            return Meaning(Sort.INSTANCE, own, sure=False) if own else UNKNOWN
+        plain = all(mark.rpartition(".")[2] in _TRANSPARENT_DECORATORS for mark in symbol.decorators)
+        return self._typed(file, symbol.parent, types[0]).doubted(not (meaning.sure and plain))
+
+    # Members
+
+    def _of_unit(self, unit: Unit, name: str) -> Meaning | None:
+        key = (unit.path, name)
+        if key not in self._members:
+            self._members[key] = None
+            self._members[key] = self._unit_member(unit, name)
+        return self._members[key]
+
+    def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
+        only = unit.files[0] if len(unit.files) == 1 else None
+        found = self._in_scope(only, "", name) if only and unit.language not in ("go", "java") else None
+        if found is None and (tops := unit.tops.get(name)):
+            found = _chosen(tops)
+        if found is not None:
+            return found
+        if only is not None and not (unit.language == "python" and name.startswith("_")):
+            for star in only.stars:
+                within = self.module(only, star.module)
+                if within.unit is not None and (member := self._of_unit(within.unit, name)):
+                    return member.doubted(not within.sure)
+        return self._submodule(unit, name)
+
+    def _submodule(self, unit: Unit, name: str) -> Meaning | None:
+        found = None
+        if unit.language == "python" and unit.path.endswith("__init__.py"):
+            found = self._index.finder.python(f".{name}", unit.path)
+        elif unit.language == "rust":
+            found = self._index.finder.rust([*rust_parts(unit.path), name], unit.path)
+        return self._unit(found, "") if found else None
+
+    def _of_class(self, own: Definition, name: str, sort: Sort) -> Meaning:
+        bases = self._inherited(own)
+        for place, each in enumerate(bases.classes):
+            if place == 0 and sort is Sort.PARENT:
+                continue
+            if found := self._own_member(each, name, sort):
+                # `super()` goes by the class of the object: with several bases there may be one between.
+                several = sort is Sort.PARENT and len(each.file.bases.get(own.symbol.qualified_name, ())) > 1
+                return found.doubted(place >= bases.known or several)
+        if len(bases.outside) == 1 and bases.known == len(bases.classes):
+            return Meaning(Sort.OUTSIDE, label=f"{bases.outside[0]}.{name}", sure=False)
+        return UNKNOWN
+
+    def _own_member(self, own: Definition, name: str, sort: Sort) -> Meaning | None:
+        file, qualified = own.file, own.symbol.qualified_name
+        if found := file.definitions.get(f"{qualified}.{name}"):
+            member = _chosen(found)
+            rules = _rules(file)
+            if any(mark.rpartition(".")[2] in rules.properties for mark in found[0].symbol.decorators):
+                return member if sort is Sort.DEFINITION else self._returned(member)
+            return member.doubted((qualified, name) in file.attributes)
+        if known := file.attributes.get((qualified, name)):
+            return _agreed([self._typed(file, scope, type_name) for scope, type_name in known])
+        if (qualified, name) in file.bindings:
+            return self._in_scope(file, qualified, name)
+        # Methods beside the type, in any file: those of Go, of Rust, of C++.
+        elsewhere = self._index.qualified.get((family_of(file.language), f"{qualified}.{name}"), ())
+        near = [one for one in elsewhere if one.file.unit is file.unit]
+        found_there = near or (elsewhere if file.language != "python" else ())
+        return _chosen(found_there).doubted(not near) if found_there else None
+
+    def _inherited(self, own: Definition) -> _Bases:
+        known = self._bases.get(own)
+        if known is None:
+            self._bases[own] = _Bases((own,), 1, ())
+            known = self._bases[own] = self._collect_bases(own)
+        return known
+
+    def _collect_bases(self, own: Definition) -> _Bases:
+        """Depth first from left to right; of a class that comes several times the last time counts, as in Python."""
+        order: list[Definition] = []
+        unknown_after: int | None = None
+        outside: list[str] = []
+        waiting: list[Definition | str] = [own]
+        while waiting and len(order) < _MAX_BASES:
+            each = waiting.pop()
+            if isinstance(each, str):
+                unknown_after = len(order) if unknown_after is None else unknown_after
+                if each:
+                    outside.append(each)
+                continue
+            if each in order:
+                order.remove(each)
+            order.append(each)
+            waiting.extend(reversed(list(self._direct_bases(each))))
+        count = len(order)
+        return _Bases(tuple(order), count if unknown_after is None else min(unknown_after, count), tuple(outside))
+
+    def _direct_bases(self, own: Definition) -> Iterable[Definition | str]:
+        file, symbol = own.file, own.symbol
+        for target in file.bases.get(symbol.qualified_name, ()):
+            found = self.of(file, symbol.parent, target)
+            if found is not None and found.definition is own:
+                continue
+            if found is not None and found.sort is Sort.DEFINITION and found.definition and found.definition.is_class:
+                yield found.definition
+            elif found is None or found.label != "builtins.object":
+                yield found.label if found is not None else ""
+
+    # Modules
+
+    def _unit(self, found: tuple[str, bool] | None, label: str) -> Meaning:
+        if found is None:
+            return Meaning(Sort.OUTSIDE, label=label)
+        return Meaning(Sort.MODULE, unit=self._index.units[found[0]], sure=found[1])
+
+    def _rust_path(self, file: SourceFile, parts: list[str]) -> Meaning:
+        own = rust_parts(file.path)
+        first, *rest = parts
+        if first == "crate":
+            base: list[str] = []
+        elif first == "self":
+            base = own
+        elif first == "super":
+            base = own[:-1]
+            while rest and rest[0] == "super":
+                base, rest = base[:-1], rest[1:]
+        else:
+            base, rest = own, parts
+        found = self._index.finder.rust(base, file.path)
+        if found is None:
+            return Meaning(Sort.OUTSIDE, label=".".join(parts))
+        meaning = self._unit(found, "")
+        for name in rest:
+            meaning = self.member(meaning, name)
+            if meaning.sort is Sort.UNKNOWN:
+                return Meaning(Sort.OUTSIDE, label=".".join(parts))
+        return meaning
+
+
+_BUILTIN_TYPES = frozenset({"bytearray", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
+#: A call of what they decorate gives what the function returns.
+_TRANSPARENT_DECORATORS = frozenset(
+    {"abstractmethod", "cache", "cached_property", "classmethod", "final", "override", "property", "staticmethod"}
+)
+_VARIANTS = frozenset({"overload", "setter", "deleter", "getter", "register"})
+
+
+def _rules(file: SourceFile) -> LanguageRules:
+    return RULES.get(file.language, NO_RULES)
+
+
+def _marks(part: str) -> tuple[str, str]:
+    for place, letter in enumerate(part):
+        if letter in "([":
+            return part[:place], part[place:]
+    return part, ""
+
+
+def _as_folder(found: tuple[str, bool] | None) -> tuple[str, bool] | None:
+    return (f"{found[0]}/", found[1]) if found else None
+
+
+def _instance(meaning: Meaning) -> Meaning:
+    """An object of what is meant, if that is a class."""
+    if meaning.sort is Sort.DEFINITION and meaning.definition is not None and meaning.definition.is_class:
+        return replace(meaning, sort=Sort.INSTANCE)
+    return meaning if meaning.sort is Sort.OUTSIDE else UNKNOWN
+
+
+def _chosen(definitions: Sequence[Definition]) -> Meaning:
+    """Of several definitions of one name the last one is in force, if it is not one more way to call the first."""
+    plain = [one for one in definitions if not _is_variant(one)] or list(definitions)
+    # Where a language has overloads, they are told apart by types that are not known here.
+    return Meaning(Sort.DEFINITION, plain[-1], sure=len(plain) == 1)
+
+
+def _is_variant(definition: Definition) -> bool:
+    marks = (mark.partition("(")[0].rpartition(".")[2] for mark in definition.symbol.decorators)
+    return definition.symbol.kind is not CodeKind.CLASS and any(mark in _VARIANTS for mark in marks)
+
+
+def _agreed(meanings: list[Meaning]) -> Meaning:
+    """What all say; when they do not agree, what is in the repository, with doubt."""
+    distinct = list(dict.fromkeys(replace(meaning, sure=True) for meaning in meanings))
+    if len(distinct) == 1:
+        return distinct[0].doubted(not all(meaning.sure for meaning in meanings))
+    inside = [meaning for meaning in distinct if meaning.sort not in (Sort.OUTSIDE, Sort.UNKNOWN)]
+    if len(inside) == 1:
+        return inside[0].doubted()
+    return UNKNOWN
