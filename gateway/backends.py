@@ -10,7 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from gateway.settings import GatewaySettings
 from servicekit.channels import open_channel
 from trimem.embedding.v1 import embedding_pb2
-from trimem.store.v1 import event_service_pb2
+from trimem.store.v1 import code_service_pb2, event_service_pb2, graph_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,16 @@ class Backend:
 async def open_backends(settings: GatewaySettings) -> AsyncIterator[tuple[Backend, ...]]:
     """The embedder and the store. Connects on the first call, so that the parts can start in any order."""
     embedding = embedding_pb2.DESCRIPTOR.services_by_name
-    store = event_service_pb2.DESCRIPTOR.services_by_name
+    events = event_service_pb2.DESCRIPTOR.services_by_name
+    code = code_service_pb2.DESCRIPTOR.services_by_name
+    graph = graph_service_pb2.DESCRIPTOR.services_by_name
     places = (
         ("embedder", settings.embedder_target, (embedding["EmbeddingService"],)),
-        ("store", settings.store_target, (store["EventService"],)),
+        (
+            "store",
+            settings.store_target,
+            (events["EventService"], code["CodeService"], graph["GraphService"]),
+        ),
     )
     async with AsyncExitStack() as stack:
         yield tuple(

@@ -84,6 +84,13 @@ class GatewaySettings(ServiceSettings):
         "have the address of the proxy. 0 is no limit",
     )
     rate_limit_address_burst: int = Field(200, ge=1, le=10**6, description="Calls that one address may make at once")
+    max_keyless_streams_per_address: int = Field(
+        1_000,
+        ge=1,
+        le=10**6,
+        description="Watches of health and streams of reflection, which need no key, of one IPv4 address or IPv6 /64 "
+        "at once. A client of ours has one watch a connection; behind a proxy all have the address of the proxy",
+    )
 
     @field_validator("http_cors_origins", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ from gateway.gate import Admission, Gate, Visitor
 from gateway.limits.addresses import address_of_peer
 from gateway.limits.texts import TextCounter, text_counter
 from servicekit.errors import DeadlineExceededError, InvalidArgumentError, TrimemError
-from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour
+from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour, rebuild
 from servicekit.off_loop import off_loop
 from servicekit.streams import complete
 
@@ -44,6 +44,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
             for method in service.methods
         }
         self._wrapped = Wrapped(self._wrap)
+        self._keyless = Wrapped(self._wrap_keyless)
         logging.getLogger("grpc._cython.cygrpc").addFilter(_quotes_no_header)
 
     async def intercept_service(
@@ -53,9 +54,22 @@ class GateInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_OPEN):
-            return handler
+        if handler is None:
+            return None
+        if method.startswith(_OPEN):
+            is_stream = handler.request_streaming or handler.response_streaming
+            return self._keyless.instead_of(handler, method) if is_stream else handler
         return self._wrapped.instead_of(handler, method) if method in self._methods else None
+
+    def _wrap_keyless(self, handler: Handler, method: str) -> Handler:
+        """A handler of a stream without a key, which may last for ever: an address may have so many of them."""
+        inner = behaviour(handler)
+
+        async def run(request: Any, context: Context) -> Any:
+            with self._gate.keyless_stream(_visitor(method, context)):
+                return await inner(request, context)
+
+        return rebuild(handler, run)
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
         """A handler of a stream of requests, even for one request: gRPC reads that only when it is asked to.
@@ -120,11 +134,11 @@ class _Stream:
         async for request in requests:
             try:
                 self._admission.check_again()
+                if self._paced:
+                    await self._admission.pace_text()
             except TrimemError as error:
                 self._refused = error
                 raise
-            if self._paced:
-                await self._admission.pace_text()
             yield request
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,7 +64,8 @@ def parse_keys(raw: bytes, path: Path) -> tuple[ApiKey, ...]:
 def changing(path: Path) -> Iterator["KeyChange"]:
     """The keys of a file, to be changed while no other writer can: `change.keys` is written at the end.
 
-    A file that is not there is an empty one. An exception leaves the file as it was. Raises KeyFileError.
+    A file that is not there is an empty one. An exception leaves the file as it was. Owner, group and mode stay:
+    who changes it may be root, and the gateway must be able to read it. Raises KeyFileError.
     """
     path = path.resolve()  # replacing a link would leave its target as it was
     with _locked(path):
@@ -173,6 +174,8 @@ def _locked(path: Path) -> Iterator[None]:
         raise KeyFileError(f"{lock}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError, PermissionError):  # root must not lock the owner out
+            _belong(descriptor, path.stat())
         yield
     finally:
         os.close(descriptor)  # releases the lock
@@ -185,6 +188,7 @@ def _write(path: Path, keys: Sequence[ApiKey]) -> None:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                _stay_readable(descriptor, path)
                 file.write(text)
                 file.flush()
                 os.fsync(descriptor)
@@ -195,6 +199,22 @@ def _write(path: Path, keys: Sequence[ApiKey]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error
+
+
+def _stay_readable(descriptor: int, path: Path) -> None:
+    """Give a new file the owner, group and mode of the one that it replaces. Raises KeyFileError."""
+    try:
+        _belong(descriptor, path.stat())
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        raise KeyFileError(f"{path}: only its owner or root may change it, or it would get another owner") from None
+
+
+def _belong(descriptor: int, like: os.stat_result) -> None:
+    """Give a file the owner, group and mode of another one."""
+    os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, like.st_mode & 0o777)  # second, or the old owner's could be the new one's for a moment
 
 
 def _sync_folder(folder: Path) -> None:

@@ -83,11 +83,11 @@ class Keyring:
             return Finding(None, parsed.id, Flaw.WRONG_SECRET)
         return Finding(key, key.id, self._flaw(key))
 
-    def check_again(self, key: ApiKey) -> Flaw | None:
-        """Why a key that was found before must not be used any more; None when it still may."""
+    def find_again(self, key: ApiKey) -> Finding:
+        """A key that was found before, as it is now, and whether it still may be used."""
         self._look()
         current = self._keys.get(key.id)
-        return Flaw.UNKNOWN if current is None else self._flaw(current)
+        return Finding(key, key.id, Flaw.UNKNOWN) if current is None else Finding(current, key.id, self._flaw(current))
 
     def _flaw(self, key: ApiKey) -> Flaw | None:
         match key.state(self._now()):

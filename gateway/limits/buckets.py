@@ -46,12 +46,17 @@ class TokenBuckets:
         self._put(holder, full_at + count * self._per_token, now)
         return 0.0
 
-    def reserve(self, holder: str) -> float:
-        """Take one out, now or later: the answer is in how many seconds it is there. For those who wait for it."""
+    def reserve(self, holder: str, longest: float) -> float:
+        """Take one out, now or later: the answer is in how many seconds it is there. For those who wait for it.
+
+        When that is more than `longest` nothing is taken.
+        """
         now = self._clock()
         full_at = self._full(holder, now) + self._per_token
-        self._put(holder, full_at, now)
-        return _seconds(max(0, full_at - self._capacity - now))
+        wait = _seconds(max(0, full_at - self._capacity - now))
+        if wait <= longest:
+            self._put(holder, full_at, now)
+        return wait
 
     def __len__(self) -> int:
         """How many holders are remembered."""

@@ -185,54 +185,6 @@ async def test_a_revoked_key_stops_working_on_an_open_connection(
     assert await answers() == (grpc.StatusCode.UNAUTHENTICATED, 401)  # again: nothing brings it back
 
 
-@pytest.mark.parametrize("method", ["ImportEvents", "EmbedStream"])
-async def test_a_stream_ends_at_its_next_message_when_its_key_is_revoked(path: Path, method: str) -> None:
-    token = add_key(path, "lost", Scope.WRITE, Scope.EMBED)
-    revoked = asyncio.Event()
-
-    async def messages() -> AsyncIterator[Any]:
-        kind = event_service_pb2.ImportEventsRequest if method == "ImportEvents" else embedding_pb2.EmbedStreamRequest
-        yield kind()
-        revoke_key(path, "lost")
-        revoked.set()
-        while True:
-            await asyncio.sleep(0.05)
-            yield kind()
-
-    async with gateway(store=Fake(), embedder=Fake(), api_keys_file=path) as rig:
-        stub = rig.events.ImportEvents if method == "ImportEvents" else rig.embedding.EmbedStream
-        call = stub(messages(), metadata=metadata(token))
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            async with asyncio.timeout(PATIENCE):
-                await (call if method == "ImportEvents" else anext_of_many(call))
-
-    assert revoked.is_set()
-    assert (raised.value.code(), raised.value.details()) == (
-        grpc.StatusCode.UNAUTHENTICATED,
-        InvalidKeyError().message,
-    )
-
-
-async def test_an_import_over_http_ends_at_its_next_line_when_its_key_is_revoked(path: Path) -> None:
-    token = add_key(path, "lost", Scope.WRITE)
-
-    async def lines() -> AsyncIterator[bytes]:
-        yield b"{}\n"
-        revoke_key(path, "lost")
-        while True:
-            await asyncio.sleep(0.05)
-            yield b"{}\n"
-
-    headers = {**bearer(token), "Content-Type": "application/x-ndjson"}
-    async with gateway(store=Fake(), api_keys_file=path) as rig:
-        assert await http(rig, "POST", "/v1/events:import", data=lines(), headers=headers) == 401
-
-
-async def anext_of_many(call: Any) -> None:
-    async for _ in call:
-        pass
-
-
 async def test_every_refusal_is_logged_with_what_is_known_and_without_the_token(
     rig: Rig, path: Path, tokens: dict[Scope, str], log: list[Any]
 ) -> None:

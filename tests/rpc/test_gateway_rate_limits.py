@@ -153,6 +153,37 @@ async def test_a_stream_is_slowed_down_to_its_rate_rather_than_broken() -> None:
     assert time.monotonic() - started > 0.24  # never faster, however slow the machine
 
 
+async def test_a_stream_that_would_be_slowed_down_for_too_long_is_told_when_to_come_back() -> None:
+    """Somebody with the same key has taken far more than the burst."""
+
+    async with gateway(embedder=Fake(), rate_limit_texts_per_second=1, rate_limit_texts_burst=10) as rig:
+        await embed(rig, 1000)
+        message, wait = await limited(embed_first(rig))
+        assert message.startswith("too many texts to embed: try again in ")
+        assert 991 - PATIENCE < wait <= 991
+        headers = {"Content-Type": "application/x-ndjson"}
+        async with rig.http.post("/v1/embed:stream", data=b'{"input": "a"}\n', headers=headers) as response:
+            assert response.status == 429
+            assert int(response.headers["Retry-After"]) <= 991
+
+
+async def test_a_stream_is_not_slowed_down_beyond_its_deadline() -> None:
+    async with gateway(embedder=Fake(), rate_limit_texts_per_second=1, rate_limit_texts_burst=1) as rig:
+        await embed(rig, 50)  # less than half of the longest silence
+        _, wait = await limited(embed_first(rig, timeout=10))
+
+    assert wait > 50 - PATIENCE
+
+
+async def embed_first(rig: Rig, timeout: float | None = None) -> Any:
+    """The first answer of a stream of one text."""
+
+    async def text() -> AsyncIterator[Any]:
+        yield embedding_pb2.EmbedStreamRequest(input="a")
+
+    return await anext(aiter(rig.embedding.EmbedStream(text(), timeout=timeout)))
+
+
 async def test_without_limits_there_are_none() -> None:
     async with gateway(store=Fake()) as rig:
         assert {(await get(rig))[0] for _ in range(150)} == {200}

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import grpc
 
+from tests.fixtures_keys import bearer, metadata
 from trimem.embedding.v1 import embedding_pb2
 from trimem.embedding.v1 import embedding_pb2_grpc as embedding_rpc
 from trimem.store.v1 import event_service_pb2 as pb
@@ -27,6 +29,34 @@ _HTTP = {200: OK, 503: "UNAVAILABLE"}
 
 #: A connection for each client, as real ones have.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How to get into the gateway: with TLS, and a key."""
+
+    grpc_address: str
+    #: With `https://`.
+    http_address: str
+    #: Whom to believe, in PEM.
+    authority: bytes
+    token: str
+
+    def channel(self) -> grpc.aio.Channel:
+        """A connection of its own."""
+        return grpc.aio.secure_channel(
+            self.grpc_address, grpc.ssl_channel_credentials(self.authority), options=_OPTIONS
+        )
+
+    def session(self) -> aiohttp.ClientSession:
+        """The same over HTTP; each request brings the key."""
+        context = ssl.create_default_context(cadata=self.authority.decode())
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(self.http_address, connector=connector, headers=bearer(self.token))
+
+    def options(self) -> dict[str, Any]:
+        """Of a call over gRPC."""
+        return {"timeout": PATIENCE, "metadata": metadata(self.token)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +83,7 @@ class Ended:
 class Storm:
     """Where to call, what to ask for, and what came of it."""
 
-    grpc_address: str
-    http_address: str
+    door: Door
     #: Ids of stored events.
     event_ids: list[str]
     calls: list[Ended] = field(default_factory=list)
@@ -67,10 +96,11 @@ class Storm:
     async def _client(self, number: int) -> None:
         chance = random.Random(number)
         if number % 5:
-            async with grpc.aio.insecure_channel(self.grpc_address, options=_OPTIONS) as channel:
-                await self._call_on(_GrpcCalls(channel, self.event_ids, chance).kinds(), chance)
+            async with self.door.channel() as channel:
+                calls = _GrpcCalls(channel, self.door.options(), self.event_ids, chance)
+                await self._call_on(calls.kinds(), chance)
         else:
-            async with aiohttp.ClientSession(self.http_address) as session:
+            async with self.door.session() as session:
                 await self._call_on(_HttpCalls(session, self.event_ids, chance).kinds(), chance)
 
     async def _call_on(self, kinds: dict[str, Callable[[], Awaitable[str]]], chance: random.Random) -> None:
@@ -99,9 +129,12 @@ async def _code(call: Awaitable[str]) -> tuple[str, str]:
 class _GrpcCalls:
     """One client of both services."""
 
-    def __init__(self, channel: grpc.aio.Channel, event_ids: list[str], chance: random.Random) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, options: dict[str, Any], event_ids: list[str], chance: random.Random
+    ) -> None:
         self._embedding: embedding_rpc.EmbeddingServiceAsyncStub = embedding_rpc.EmbeddingServiceStub(channel)
         self._events: rpc.EventServiceAsyncStub = rpc.EventServiceStub(channel)
+        self._options = options
         self._event_ids = event_ids
         self._chance = chance
 
@@ -119,24 +152,24 @@ class _GrpcCalls:
 
     async def embed(self) -> str:
         inputs = [_text(self._chance) for _ in range(4)]
-        answer = await self._embedding.Embed(embedding_pb2.EmbedRequest(inputs=inputs), timeout=PATIENCE)
+        answer = await self._embedding.Embed(embedding_pb2.EmbedRequest(inputs=inputs), **self._options)
         assert len(answer.embeddings) == len(inputs)
         return OK
 
     async def embed_stream(self) -> str:
         requests = [embedding_pb2.EmbedStreamRequest(id=str(n), input=_text(self._chance)) for n in range(5)]
-        answered = [one.id async for one in self._embedding.EmbedStream(_each(requests), timeout=PATIENCE)]
+        answered = [one.id async for one in self._embedding.EmbedStream(_each(requests), **self._options)]
         assert answered == [request.id for request in requests]
         return OK
 
     async def get(self) -> str:
         wanted = self._chance.choice(self._event_ids)
-        answer = await self._events.GetEvent(pb.GetEventRequest(id=wanted), timeout=PATIENCE)
+        answer = await self._events.GetEvent(pb.GetEventRequest(id=wanted), **self._options)
         assert answer.event.id == wanted
         return OK
 
     async def give_up(self) -> str:
-        call = self._events.GetEvent(pb.GetEventRequest(id=self._event_ids[0]), timeout=PATIENCE)
+        call = self._events.GetEvent(pb.GetEventRequest(id=self._event_ids[0]), **self._options)
         await asyncio.sleep(self._chance.uniform(0, 0.01))
         call.cancel()
         await call
@@ -144,16 +177,16 @@ class _GrpcCalls:
 
     async def search(self) -> str:
         request = pb.SearchEventsRequest(query=_text(self._chance), page_size=5)
-        await self._events.SearchEvents(request, timeout=PATIENCE)
+        await self._events.SearchEvents(request, **self._options)
         return OK
 
     async def create(self) -> str:
-        await self._events.CreateEvent(_creation(self._chance), timeout=PATIENCE)
+        await self._events.CreateEvent(_creation(self._chance), **self._options)
         return OK
 
     async def upload(self) -> str:
         batches = [pb.ImportEventsRequest(requests=[_creation(self._chance) for _ in range(3)]) for _ in range(2)]
-        answer = await self._events.ImportEvents(_each(batches), timeout=PATIENCE)
+        answer = await self._events.ImportEvents(_each(batches), **self._options)
         assert answer.settled_count == 6
         return OK
 

@@ -41,12 +41,48 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert read_keys(path) == (first.revoke(NOW), second)
 
 
-def test_only_its_owner_may_read_it(path: Path) -> None:
-    path.write_text('{"version": 1, "keys": []}')
-    path.chmod(0o644)
+def test_only_its_owner_may_read_a_new_one(path: Path) -> None:
     add(path)
 
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_who_could_read_it_still_can(path: Path) -> None:
+    add(path)
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 23456)
+    before = path.stat()
+    add(path, "ci")
+
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert after.st_ino != before.st_ino
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_its_owner_is_not_locked_out_by_root(path: Path) -> None:
+    add(path)
+    os.chown(path, 12345, 23456)
+    add(path, "ci")
+
+    lock = path.with_name(".keys.json.lock").stat()
+    assert (lock.st_uid, lock.st_gid) == (12345, 23456)
+
+
+def test_one_who_would_take_it_from_its_owner_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the folder may be written by a group."""
+
+    def refuse(_descriptor: int, _owner: int, _group: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    key = add(path)
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(KeyFileError, match="only its owner or root may change it"):
+        add(path, "ci")
+
+    assert read_keys(path) == (key,)
+    assert {file.name for file in path.parent.iterdir()} == {"keys.json", ".keys.json.lock"}
 
 
 def test_an_error_on_the_way_leaves_it_as_it_was(path: Path) -> None:

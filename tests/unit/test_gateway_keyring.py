@@ -112,15 +112,15 @@ def test_a_key_ends_when_it_expires_without_a_change_of_the_file(place: Place) -
 def test_what_was_found_before_is_checked_again(place: Place) -> None:
     key, _ = place.add("ci")
     place.later(None)
-    assert place.keyring.check_again(key) is None
+    assert place.keyring.find_again(key).flaw is None
 
     place.revoke("ci")
     place.seconds += LOOK_SECONDS
-    assert place.keyring.check_again(key) is Flaw.REVOKED
+    assert place.keyring.find_again(key).flaw is Flaw.REVOKED
 
     place.path.write_text('{"version": 1, "keys": []}')
     place.seconds += LOOK_SECONDS
-    assert place.keyring.check_again(key) is Flaw.UNKNOWN
+    assert place.keyring.find_again(key).flaw is Flaw.UNKNOWN
 
 
 @pytest.mark.parametrize("broken", ["", '{"version": 1, "ke', '{"version": 7, "keys": []}', None])

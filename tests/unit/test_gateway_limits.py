@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.limits.addresses import address_of_peer, holder_of_address
 from gateway.limits.buckets import TokenBuckets
+from gateway.limits.crowds import Crowds
 
 SECOND = 1_000_000_000
 
@@ -50,7 +51,7 @@ def test_a_rate_of_0_is_no_limit_and_remembers_nobody() -> None:
     limit, _ = buckets(0, 1)
 
     assert {limit.take("a", 10**9) for _ in range(100)} == {0}
-    assert {limit.reserve("a") for _ in range(100)} == {0}
+    assert {limit.reserve("a", 60) for _ in range(100)} == {0}
     assert len(limit) == 0
 
 
@@ -67,9 +68,30 @@ def test_more_than_the_burst_needs_a_full_bucket_and_leaves_a_debt() -> None:
 def test_those_who_wait_get_their_turns_one_after_the_other() -> None:
     limit, clock = buckets(10, 2)
 
-    assert [limit.reserve("a") for _ in range(5)] == pytest.approx([0, 0, 0.1, 0.2, 0.3])
+    assert [limit.reserve("a", 60) for _ in range(5)] == pytest.approx([0, 0, 0.1, 0.2, 0.3])
     clock.wait(0.3)
-    assert limit.reserve("a") == pytest.approx(0.1)
+    assert limit.reserve("a", 60) == pytest.approx(0.1)
+
+
+def test_who_would_have_to_wait_too_long_takes_nothing() -> None:
+    limit, clock = buckets(10, 2)
+    limit.take("a", 52)
+
+    assert [limit.reserve("a", 5) for _ in range(3)] == pytest.approx([5.1] * 3)
+    clock.wait(0.1)
+    assert [limit.reserve("a", 5) for _ in range(2)] == pytest.approx([5, 5.1])
+
+
+def test_a_crowd_is_bounded_for_each_and_forgotten_when_it_has_gone() -> None:
+    crowds = Crowds(2)
+
+    assert [crowds.enter("a") for _ in range(3)] == [True, True, False]
+    assert crowds.enter("b")
+    crowds.leave("a")
+    assert crowds.enter("a")
+    for holder in "aab":
+        crowds.leave(holder)
+    assert len(crowds) == 0
 
 
 @given(

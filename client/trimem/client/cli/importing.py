@@ -53,9 +53,11 @@ def import_events(
         source = _opened(stack, file)
         rejected = Rejects(stack, rejects)
         client = stack.enter_context(session_of(context).open_for_long())
-        importing = Import(client, source, rejected, stack.enter_context(_Bar(source)))
+        bar = _Bar(source)
+        importing = Import(client, source, rejected, bar)
         try:
-            importing.run()
+            with bar:
+                importing.run()
         finally:
             _report(importing.summary, rejected, as_json=as_json, is_done=importing.is_done)
     if rejected.count:
@@ -123,7 +125,7 @@ class Rejects:
 
 
 class _Bar:
-    """Progress on a terminal, and nothing elsewhere."""
+    """Progress on a terminal, and nothing elsewhere. As long as it is there, what is printed stands above it."""
 
     def __init__(self, source: BinaryIO) -> None:
         console = Console(stderr=True)
