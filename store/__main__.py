@@ -24,10 +24,27 @@ from store.use_cases.fill_words import FillWords
 from store.use_cases.fold_words import FoldWords
 from store.use_cases.observe_backlog import ObserveBacklog
 from store.use_cases.upkeep import Upkeep
-from store.wiring import Repositories, admin_servicer, event_servicer, new_database, open_database, open_embedding
-from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc, store_admin_pb2, store_admin_pb2_grpc
+from store.wiring import (
+    Repositories,
+    admin_servicer,
+    code_servicer,
+    event_servicer,
+    new_database,
+    open_code_embeddings,
+    open_database,
+    open_embedding,
+)
+from trimem.store.v1 import (
+    code_service_pb2,
+    code_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
+    store_admin_pb2,
+    store_admin_pb2_grpc,
+)
 
 _SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+_CODE = code_service_pb2.DESCRIPTOR.services_by_name["CodeService"].full_name
 _ADMIN = store_admin_pb2.DESCRIPTOR.services_by_name["StoreAdminService"].full_name
 
 _COMMANDS = {
@@ -46,10 +63,17 @@ async def serve(settings: StoreSettings) -> None:
     database = new_database(settings)
     metrics.watch_pool(database.pool_use)
     repositories = Repositories.of_postgres(database, settings.events_max_partitions)
-    server = Server(settings, registry, services=[_SERVICE, _ADMIN])
-    async with open_embedding(settings, repositories.spaces) as embedding, contextlib.AsyncExitStack() as running:
+    server = Server(settings, registry, services=[_SERVICE, _CODE, _ADMIN])
+    async with (
+        open_embedding(settings, repositories.spaces) as embedding,
+        open_code_embeddings(settings, database) as code_embeddings,
+        contextlib.AsyncExitStack() as running,
+    ):
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             event_servicer(settings, repositories, embedding), server.grpc
+        )
+        code_service_pb2_grpc.add_CodeServiceServicer_to_server(
+            code_servicer(settings, database, code_embeddings, metrics), server.grpc
         )
         store_admin_pb2_grpc.add_StoreAdminServiceServicer_to_server(
             admin_servicer(database, repositories), server.grpc

@@ -15,7 +15,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -116,7 +115,6 @@ def _chunks(metadata: MetaData, dimension: int) -> None:
         Column("embedding_code", VECTOR(dimension)),
         Column("embedding_error", Text),
         Column("update_time", _TIME, nullable=False, server_default=_NOW),
-        UniqueConstraint("repository", "file_path", "ordinal", deferrable=True, initially="DEFERRED"),
         ForeignKeyConstraint(
             ["repository", "file_path"], ["code_files.repository", "code_files.path"], ondelete="CASCADE"
         ),
@@ -130,6 +128,8 @@ def _chunks(metadata: MetaData, dimension: int) -> None:
             postgresql_ops={column.name: "vector_cosine_ops"},
             postgresql_with={"m": 16, "ef_construction": 64},
         )
+    # Without the ordinal: a chunk that only moves down its file needs no new entries in any index.
+    Index("ix_code_chunks_file", chunks.c.repository, chunks.c.file_path)
     Index("ix_code_chunks_terms", chunks.c.terms, postgresql_using="gin")
     Index("ix_code_chunks_names", chunks.c.names, postgresql_using="gin")
     Index("ix_code_chunks_input_hash", chunks.c.repository, chunks.c.input_hash)

@@ -130,8 +130,8 @@ class CodeSpaceMismatchError(EmbeddingSpaceMismatchError):
         setting = "EMBEDDING_MODEL" if column.endswith("_text") else "CODE_EMBEDDING_MODEL"
         FailedPreconditionError.__init__(
             self,
-            f"the vectors in {column} were made by {stored.describe()}, the embedder runs {offered.describe()}: vectors "
-            "of different models cannot be compared. Point the embedder back at the model of the stored vectors "
+            f"the vectors in {column} were made by {stored.describe()}, the embedder runs {offered.describe()}: "
+            "vectors of different models cannot be compared. Point the embedder back at the model of the stored ones "
             f"({setting}), or drop all code with `python -m store forget-code` and index it again",
         )
 

@@ -45,6 +45,11 @@ class StoreMetrics:
             "When the last round of work on the partitions succeeded, in Unix time",
             registry=registry,
         )
+        self._files = Counter("trimem_store_code_files", "Source files that were stored", registry=registry)
+        self._chunks = Counter("trimem_store_code_chunks", "Chunks of the source files stored", registry=registry)
+        self._embedded_chunks = Counter(
+            "trimem_store_code_embedded_chunks", "Chunks of code that got new vectors", registry=registry
+        )
         for outcome in BatchOutcome:
             self._batches.labels(outcome.value)
 
@@ -80,6 +85,12 @@ class StoreMetrics:
     def upkeep_succeeded(self) -> None:
         """A round of work on the partitions is done."""
         self._upkeep_success.set_to_current_time()
+
+    def indexed(self, files: int, chunks: int, embedded: int) -> None:
+        """So many more source files and chunks are stored, so many of the latter with new vectors."""
+        self._files.inc(files)
+        self._chunks.inc(chunks)
+        self._embedded_chunks.inc(embedded)
 
     def watch_pool(self, use: Callable[[], PoolUse]) -> None:
         """Ask how the connections are used whenever somebody reads the metrics."""

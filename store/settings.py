@@ -71,6 +71,13 @@ class StoreSettings(ServiceSettings):
         0, ge=0, le=1200, description="Months before the current one that are kept; older ones are dropped. 0 keeps all"
     )
 
+    code_max_file_bytes: int = Field(
+        1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest source file that is indexed"
+    )
+    code_max_indexings: int = Field(
+        4, ge=1, le=100, description="Calls of IndexFiles at once; each has a connection of its own beside the pool"
+    )
+
     @field_validator("database_url")
     @classmethod
     def _plain_postgres_url(cls, value: SecretStr) -> SecretStr:

@@ -11,30 +11,42 @@ from servicekit.channels import open_channel
 from store import migrate, schema
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
+from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository
 from store.repositories.memory import MemoryData, MemoryEvents, MemorySpaces
 from store.repositories.memory_outbox import MemoryOutbox
 from store.repositories.memory_search import MemorySearch
 from store.repositories.outbox import Outbox
+from store.repositories.postgres.code import PostgresCode
+from store.repositories.postgres.code_search import PostgresCodeSearch
+from store.repositories.postgres.code_spaces import PostgresCodeSpace
 from store.repositories.postgres.events import PostgresEvents
+from store.repositories.postgres.graph import PostgresGraph
 from store.repositories.postgres.outbox import PostgresOutbox
 from store.repositories.postgres.partitions import MOST, PostgresPartitions
 from store.repositories.postgres.search import PostgresSearch
 from store.repositories.postgres.spaces import PostgresSpaces
 from store.repositories.postgres.status import PostgresStatus
 from store.repositories.search import SearchRepository
-from store.repositories.spaces import SpaceRepository
+from store.repositories.spaces import RecordedSpace, SpaceRepository
+from store.servicers.code_servicer import CodeServicer, CodeUseCases
 from store.servicers.event_servicer import EventServicer, EventUseCases
 from store.servicers.store_admin_servicer import StoreAdminServicer
 from store.settings import StoreSettings
+from store.spaces import CODE_COLUMN, CODE_TEXT_COLUMN
 from store.use_cases.administer import Administer
+from store.use_cases.code_listing import DeleteRepository, GetChunk, ListFiles, ListRepositories
 from store.use_cases.create_events import CreateEvents
 from store.use_cases.delete_event import DeleteEvent
+from store.use_cases.embed_code import EmbedCode
 from store.use_cases.embed_events import EmbedEvents
+from store.use_cases.embedder import ModelDomain
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.get_event import GetEvent
 from store.use_cases.import_events import ImportEvents
+from store.use_cases.index_files import IndexFiles
 from store.use_cases.list_events import ListEvents
+from store.use_cases.search_code import SearchCode
 from store.use_cases.search_events import SearchEvents
 from store.use_cases.update_event import UpdateEvent
 from trimem.embedding.v1 import embedding_pb2
@@ -64,6 +76,14 @@ class Repositories:
         return cls(MemoryEvents(data), MemorySearch(data), MemoryOutbox(data), MemorySpaces(data))
 
 
+@dataclass(frozen=True, slots=True)
+class CodeEmbeddings:
+    """What embeds code: both models, each for the column that its vectors are in."""
+
+    text: TextEmbedding
+    code: TextEmbedding
+
+
 def event_servicer(settings: StoreSettings, repositories: Repositories, embedding: TextEmbedding) -> EventServicer:
     """The use cases of EventService, wired."""
     embed = EmbedEvents(
@@ -82,6 +102,30 @@ def event_servicer(settings: StoreSettings, repositories: Repositories, embeddin
             get=GetEvent(repositories.events),
             listing=ListEvents(repositories.events),
             search=SearchEvents(repositories.search, embedding),
+        )
+    )
+
+
+def code_servicer(
+    settings: StoreSettings, database: Database, embeddings: CodeEmbeddings, metrics: StoreMetrics
+) -> CodeServicer:
+    """The use cases of CodeService, wired."""
+    code, graph = PostgresCode(database), PostgresGraph(database)
+    return CodeServicer(
+        CodeUseCases(
+            index=IndexFiles(
+                code,
+                graph,
+                EmbedCode(embeddings.text, embeddings.code),
+                metrics,
+                most_bytes=settings.code_max_file_bytes,
+                most_calls=settings.code_max_indexings,
+            ),
+            delete=DeleteRepository(code, graph),
+            repositories=ListRepositories(code),
+            files=ListFiles(code),
+            chunk=GetChunk(code),
+            search=SearchCode(PostgresCodeSearch(database), embeddings.text, embeddings.code),
         )
     )
 
@@ -125,7 +169,9 @@ async def operators_database(settings: StoreSettings, *, most_connections: int) 
 
 
 @contextlib.asynccontextmanager
-async def open_embedder(settings: StoreSettings, target: str) -> AsyncIterator[GrpcEmbedder]:
+async def open_embedder(
+    settings: StoreSettings, target: str, domain: ModelDomain = ModelDomain.TEXT
+) -> AsyncIterator[GrpcEmbedder]:
     """An embedder. Connects on the first call."""
     async with open_channel(
         target,
@@ -133,15 +179,27 @@ async def open_embedder(settings: StoreSettings, target: str) -> AsyncIterator[G
         max_message_bytes=settings.grpc_max_message_bytes,
         tls=settings.channel_files(),
     ) as channel:
-        yield GrpcEmbedder(channel, settings.embedder_timeout_seconds)
+        yield GrpcEmbedder(channel, settings.embedder_timeout_seconds, domain)
 
 
 @contextlib.asynccontextmanager
-async def open_embedding(settings: StoreSettings, spaces: SpaceRepository) -> AsyncIterator[TextEmbedding]:
+async def open_embedding(
+    settings: StoreSettings, spaces: RecordedSpace, domain: ModelDomain = ModelDomain.TEXT
+) -> AsyncIterator[TextEmbedding]:
     """The embedders of the settings."""
     async with contextlib.AsyncExitStack() as stack:
-        first = await stack.enter_async_context(open_embedder(settings, settings.embedder_target))
+        first = await stack.enter_async_context(open_embedder(settings, settings.embedder_target, domain))
         second = None
         if settings.embedder_next_target:
-            second = await stack.enter_async_context(open_embedder(settings, settings.embedder_next_target))
+            second = await stack.enter_async_context(open_embedder(settings, settings.embedder_next_target, domain))
         yield TextEmbedding(first, settings.embedding_dimension, next_embedder=second, spaces=spaces)
+
+
+@contextlib.asynccontextmanager
+async def open_code_embeddings(settings: StoreSettings, database: Database) -> AsyncIterator[CodeEmbeddings]:
+    """The embedders of the settings, for code. Its vectors may be of another TEXT model than those of events."""
+    async with (
+        open_embedding(settings, PostgresCodeSpace(database, CODE_TEXT_COLUMN), ModelDomain.TEXT) as text,
+        open_embedding(settings, PostgresCodeSpace(database, CODE_COLUMN), ModelDomain.CODE) as code,
+    ):
+        yield CodeEmbeddings(text, code)

@@ -23,9 +23,9 @@ _NOW = sa.text("now()")
 _TABLES = ("code_repositories", "code_files", "code_chunks", "code_terms")
 
 # `HTTPServer.parse_header` has the words http, server, parse, header. Of the label, not of a column of its own, so that
-# rows from before Trimem need not be rewritten; of its first characters, and of those of each word, so that all fit into
-# an index. It names its functions and its collation in full, as an index's function must: the index is the same with any
-# search_path, and with any collation of the database.
+# rows from before Trimem need not be rewritten; of its first characters, and of those of each word, which fit into an
+# index. It names its functions and its collation in full: an index on it is the same with any search_path, and with any
+# collation of the database.
 _LABEL_WORDS = r"""
     CREATE FUNCTION label_words(label text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
     RETURN ARRAY(
@@ -172,7 +172,6 @@ def _create_chunks() -> None:
         sa.Column("embedding_code", vector),
         sa.Column("embedding_error", sa.Text),
         sa.Column("update_time", _TIME, nullable=False, server_default=_NOW),
-        sa.UniqueConstraint("repository", "file_path", "ordinal", deferrable=True, initially="DEFERRED"),
         sa.ForeignKeyConstraint(
             ["repository", "file_path"], ["code_files.repository", "code_files.path"], ondelete="CASCADE"
         ),
@@ -189,6 +188,7 @@ def _create_chunks() -> None:
             postgresql_ops={column: "vector_cosine_ops"},
             postgresql_with={"m": 16, "ef_construction": 64},
         )
+    op.create_index("ix_code_chunks_file", "code_chunks", ["repository", "file_path"])
     op.create_index("ix_code_chunks_terms", "code_chunks", ["terms"], postgresql_using="gin")
     op.create_index("ix_code_chunks_names", "code_chunks", ["names"], postgresql_using="gin")
     op.create_index("ix_code_chunks_input_hash", "code_chunks", ["repository", "input_hash"])

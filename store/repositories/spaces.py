@@ -14,12 +14,16 @@ class VectorSample:
     embedding: Vector
 
 
-class SpaceRepository(Protocol):
-    """Knows which model made the vectors. Raises as EventRepository does."""
+class RecordedSpace(Protocol):
+    """Knows which model made the vectors of a column. Raises as EventRepository does."""
 
     async def space(self) -> EmbeddingSpace | None:
         """The space of the stored vectors, None when none is recorded."""
         ...
+
+
+class SpaceRepository(RecordedSpace, Protocol):
+    """The same of events, whose vectors may be older than the record."""
 
     async def sample(self, limit: int) -> list[VectorSample]:
         """Some embedded events; at most `limit`."""

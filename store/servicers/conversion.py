@@ -99,12 +99,12 @@ def event_message(event: Event) -> pb.Event:
 def write_event(event: Event, message: pb.Event) -> None:
     """Write an event into an empty message, in place: protobuf would copy one that is put into an answer."""
     message.id = str(event.id)
-    _write_time(event.timestamp, message.timestamp)
+    write_time(event.timestamp, message.timestamp)
     write_object(event.content, message.content)
     write_object(event.metadata, message.metadata)
     message.embedding_state = _STATES[event.embedding_state]
-    _write_time(event.create_time, message.create_time)
-    _write_time(event.update_time, message.update_time)
+    write_time(event.create_time, message.create_time)
+    write_time(event.update_time, message.update_time)
     message.embedding_error = event.embedding_error or ""
     message.embedding_attempts = event.embedding_attempts
 
@@ -130,7 +130,7 @@ def time_of(field: str, value: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
 
 
-def _write_time(value: datetime, message: Timestamp) -> None:
+def write_time(value: datetime, message: Timestamp) -> None:
     """A point in time, exact to the microsecond."""
     message.SetInParent()  # 1970 is a time, too
     since = value - _EPOCH

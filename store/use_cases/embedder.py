@@ -19,6 +19,13 @@ class InputKind(StrEnum):
     QUERY = "QUERY"
 
 
+class ModelDomain(StrEnum):
+    """Which of the embedder's models."""
+
+    TEXT = "TEXT"
+    CODE = "CODE"
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddedTexts:
     """Vectors in the order of the texts, and the space that they are of."""

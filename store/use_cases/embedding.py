@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 from servicekit.errors import InvalidArgumentError, TrimemError
 from store.errors import EmbeddingDimensionError, EmbeddingSpaceMismatchError, SpaceChangedError, TextsRefusedError
 from store.events import EmbeddingSpace, Vector
-from store.repositories.spaces import SpaceRepository
+from store.repositories.spaces import RecordedSpace
 from store.use_cases.embedder import PASSING, Embedder, InputKind
 from store.use_cases.recorded_model import RecordedModel
 
@@ -46,7 +46,7 @@ class TextEmbedding:
         dimension: int,
         *,
         next_embedder: Embedder | None = None,
-        spaces: SpaceRepository | None = None,
+        spaces: RecordedSpace | None = None,
     ) -> None:
         """`dimension` is that of the database; with `spaces` it is read again when that changes.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from servicekit.errors import TrimemError
 from store.events import EmbeddingSpace
-from store.repositories.spaces import SpaceRepository
+from store.repositories.spaces import RecordedSpace
 from store.use_cases.embedder import PASSING, EmbeddedTexts, Embedder, InputKind
 
 
@@ -15,7 +15,7 @@ class RecordedModel:
     their space in the same transaction: a look that is out of date never mixes anything, and is taken again.
     """
 
-    def __init__(self, embedders: Sequence[Embedder], dimension: int, spaces: SpaceRepository | None) -> None:
+    def __init__(self, embedders: Sequence[Embedder], dimension: int, spaces: RecordedSpace | None) -> None:
         """`dimension` holds as long as no space is recorded; without `spaces` it always does."""
         self._embedders = list(embedders)
         self._dimension = dimension

@@ -69,14 +69,14 @@ async def hold_space(connection: Connection, space: EmbeddingSpace, *, written: 
         require_same_space(await register(connection, space), space, has_unrecorded_vectors=False)
 
 
-async def register(connection: Connection, space: EmbeddingSpace) -> EmbeddingSpace:
+async def register(connection: Connection, space: EmbeddingSpace, column: str = EVENTS_COLUMN) -> EmbeddingSpace:
     """Record the space unless there is one; of two at once, the second waits for the first. Returns what there is."""
     await connection.execute(
         REGISTER_SPACE,
-        EVENTS_COLUMN,
+        column,
         space.model_name,
         space.revision,
         space.dimension,
         space.fingerprint,
     )
-    return space_of(await connection.fetchrow(RECORDED, EVENTS_COLUMN)) or space
+    return space_of(await connection.fetchrow(RECORDED, column)) or space
