@@ -84,7 +84,7 @@ class SearchCode:
         self._code = code
 
     async def run(self, search: CodeSearch) -> CodePage:
-        """Hits, best first. Raises InvalidArgumentError, PASSING in the modes CODE and TEXT, and what the repository does."""
+        """Hits, best first. Raises InvalidArgumentError, PASSING (CODE and TEXT only), and what the repository does."""
         size = accept_page_size(search.page_size, default=DEFAULT_PAGE, most=LARGEST_PAGE)
         matching = _accept(search)
         sealed = _seal(search)
