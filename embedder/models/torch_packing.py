@@ -25,8 +25,9 @@ class PackableLinear(nn.Module):
         return result
 
 
-# Not traced but compiled: a trace would write down the number of rows instead of looking at it.
-@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]  # so is torch
+# Not traced but compiled: a trace would write down the number of rows instead of looking at it. The decorator has no
+# types, and its compiler takes a comment that goes on behind the brackets for the type of the function.
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
 def _multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Multiply and add, with up to a sixteenth more rows of zeros: a multiple of 4.
 

@@ -88,6 +88,13 @@ def test_fp16_on_a_cpu_warns(tmp_path: Path) -> None:
     assert any(entry["log_level"] == "warning" and "fp16 on a CPU" in entry["event"] for entry in logs)
 
 
+def test_the_packaged_model_runs_without_python() -> None:
+    """One that cannot be traced would run, too: slower, in more memory, and with a line in the log."""
+    with structlog.testing.capture_logs() as logs:
+        TorchEngine(MINILM, name=PACKAGE, device="cpu")
+    assert not [entry for entry in logs if "cannot be traced" in entry["event"]]
+
+
 def test_int8_is_for_the_other_engine() -> None:
     with pytest.raises(ModelUnusableError, match="int8 runs with the onnx engine"):
         TorchEngine(MINILM, name=PACKAGE, device="cpu", precision="int8")
