@@ -1,5 +1,6 @@
 """What a name means at a place of a file: by the scopes around it, imports, types of variables, bases of classes."""
 
+import builtins
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -13,6 +14,8 @@ from store.code.source import CodeKind, Import
 _MAX_DEPTH = 40
 _MAX_BASES = 64
 _MAX_SCOPES = 32
+#: Names that are explained again because they were a part of a circle: after so many the first answer stays.
+_MAX_REPEATED = 200_000
 
 
 class Sort(Enum):
@@ -46,6 +49,8 @@ class Meaning:
 
 
 UNKNOWN = Meaning(Sort.UNKNOWN, sure=False)
+#: Not of the repository, and without a name.
+_OUTSIDE = Meaning(Sort.OUTSIDE, sure=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,10 @@ class Meanings:
         self._names: dict[tuple[str, str, str], Meaning] = {}
         self._members: dict[tuple[str, str], Meaning | None] = {}
         self._bases: dict[Definition, _Bases] = {}
+        #: What is being explained, how often that led back to itself, and what was thrown away because of that.
+        self._open: set[tuple[str, ...]] = set()
+        self._circles = 0
+        self._repeated = 0
         self._depth = 0
 
     def of(self, file: SourceFile, scope: str, target: str) -> Meaning | None:
@@ -96,10 +105,7 @@ class Meanings:
             return self.module(file, first) if "." in each.alias else module
         if each.name == "*":
             return module
-        found = self.member(module, each.name)
-        if found.sort is Sort.UNKNOWN and module.unit is not None:
-            return Meaning(Sort.OUTSIDE, label=f"{module.unit.module}.{each.name}", sure=False)
-        return found
+        return self.member(module, each.name)
 
     def module(self, file: SourceFile, module: str) -> Meaning:  # noqa: PLR0911 - one a language
         """The module that an import of a file names."""
@@ -130,7 +136,7 @@ class Meanings:
         match of.sort:
             case Sort.MODULE if of.unit is not None:
                 found = self._of_unit(of.unit, name)
-                return found.doubted(not of.sure) if found else UNKNOWN
+                return found.doubted(not of.sure) if found else Meaning(Sort.OUTSIDE, label=f"{of.unit.module}.{name}")
             case Sort.DEFINITION | Sort.INSTANCE | Sort.PARENT if of.definition is not None:
                 if not of.definition.is_class:
                     return UNKNOWN
@@ -139,7 +145,7 @@ class Meanings:
                 unit = self._index.modules.get(f"{of.label}.{name}")
                 if unit is not None and unit.language == "python":
                     return Meaning(Sort.MODULE, unit=unit, sure=of.sure)
-                return replace(of, label=f"{of.label}.{name}")
+                return replace(of, label=f"{of.label}.{name}") if of.label else of
         return UNKNOWN
 
     def parent_of(self, own: Definition) -> Definition | None:
@@ -211,9 +217,23 @@ class Meanings:
         key = (file.path, scope, name)
         found = self._names.get(key)
         if found is None:
-            self._names[key] = UNKNOWN
-            found = self._names[key] = self._explained(file, scope, definitions, imports or (), types or ())
+            if key in self._open:
+                self._circles += 1
+                return UNKNOWN
+            circles = self._circles
+            self._open.add(key)
+            found = self._explained(file, scope, definitions, imports or (), types or ())
+            self._open.remove(key)
+            if self._is_final(circles):
+                self._names[key] = found
         return found
+
+    def _is_final(self, circles: int) -> bool:
+        """Whether what was found can be kept: what goes in a circle may look different from where the circle began."""
+        if circles == self._circles or not self._open or self._repeated >= _MAX_REPEATED:
+            return True
+        self._repeated += 1
+        return False
 
     def _explained(
         self,
@@ -260,7 +280,7 @@ class Meanings:
         if meaning.sort is Sort.OUTSIDE:
             module, _, name = meaning.label.rpartition(".")
             is_class = name[:1].isupper() or (module == "builtins" and name in _BUILTIN_TYPES)
-            return meaning if is_class else UNKNOWN
+            return meaning if is_class else _OUTSIDE
         return UNKNOWN
 
     def _returned(self, meaning: Meaning) -> Meaning:
@@ -280,24 +300,31 @@ class Meanings:
 
     def _of_unit(self, unit: Unit, name: str) -> Meaning | None:
         key = (unit.path, name)
-        if key not in self._members:
-            self._members[key] = None
-            self._members[key] = self._unit_member(unit, name)
-        return self._members[key]
+        if key in self._members:
+            return self._members[key]
+        if key in self._open:
+            self._circles += 1
+            return None
+        circles = self._circles
+        self._open.add(key)
+        found = self._unit_member(unit, name)
+        self._open.remove(key)
+        if self._is_final(circles):
+            self._members[key] = found
+        return found
 
     def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
         only = unit.files[0] if len(unit.files) == 1 else None
         found = self._in_scope(only, "", name) if only and unit.language not in ("go", "java") else None
         if found is None and (tops := unit.tops.get(name)):
             found = _chosen(tops)
-        if found is not None:
-            return found
-        if only is not None and not (unit.language == "python" and name.startswith("_")):
+        found = found or self._submodule(unit, name)
+        if found is None and only is not None and not (unit.language == "python" and name.startswith("_")):
             for star in only.stars:
                 within = self.module(only, star.module)
                 if within.unit is not None and (member := self._of_unit(within.unit, name)):
                     return member.doubted(not within.sure)
-        return self._submodule(unit, name)
+        return found
 
     def _submodule(self, unit: Unit, name: str) -> Meaning | None:
         found = None
@@ -407,7 +434,7 @@ class Meanings:
         return meaning
 
 
-_BUILTIN_TYPES = frozenset({"bytearray", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
+_BUILTIN_TYPES = frozenset(name for name, value in vars(builtins).items() if isinstance(value, type))
 #: A call of what they decorate gives what the function returns.
 _TRANSPARENT_DECORATORS = frozenset(
     {"abstractmethod", "cache", "cached_property", "classmethod", "final", "override", "property", "staticmethod"}
@@ -455,6 +482,7 @@ def _agreed(meanings: list[Meaning]) -> Meaning:
     if len(distinct) == 1:
         return distinct[0].doubted(not all(meaning.sure for meaning in meanings))
     inside = [meaning for meaning in distinct if meaning.sort not in (Sort.OUTSIDE, Sort.UNKNOWN)]
-    if len(inside) == 1:
+    # Of modules that take each other's place, as those of an operating system, the first stands for all.
+    if len(inside) == 1 or (inside and all(meaning.sort is Sort.MODULE for meaning in inside)):
         return inside[0].doubted()
     return UNKNOWN

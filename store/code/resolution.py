@@ -129,7 +129,9 @@ class _Resolver:
             found = self._only_one(file, reference.target, meaning)
         if found is not None:
             definition, confidence = found
-            if reference.kind is not ReferenceKind.CALLS and definition.symbol.qualified_name == reference.scope:
+            # What a definition says of itself, or of what it is in, is no news.
+            own = definition.file is file and f"{reference.scope}.".startswith(f"{definition.symbol.qualified_name}.")
+            if reference.kind is not ReferenceKind.CALLS and own:
                 return None
             return definition.id, confidence
         if reference.kind is ReferenceKind.REFERENCES:
@@ -169,7 +171,9 @@ class _Resolver:
         else:
             return None
         found = by_name.get((family_of(file.language), name), ())
-        return (found[0], EdgeConfidence.INFERRED) if len(found) == 1 else None
+        if len(found) != 1 or (_is_test(found[0].file.path) and not _is_test(file.path)):
+            return None
+        return found[0], EdgeConfidence.INFERRED
 
     def _external(self, label: str) -> UUID:
         label = label[:MAX_LABEL]
@@ -189,6 +193,11 @@ class _Resolver:
     ) -> None:
         found = edge_id(source_id, target_id, kind, self._namespace)
         self.edges.append(Edge(found, source_id, target_id, str(kind), self._namespace, confidence, properties))
+
+
+def _is_test(path: str) -> bool:
+    """Programs do not call their tests."""
+    return any(part.startswith("test") for part in path.split("/"))
 
 
 def _confidence(meaning: Meaning) -> EdgeConfidence:
