@@ -14,7 +14,10 @@ _EDGES = UUID("6f1b7b0e-64f5-4e55-9d1c-0f3c2a8f7d11")
 
 
 class EdgeConfidence(StrEnum):
-    """How sure it is that an edge is there, least first; the values are those of the column. See graph_service.proto."""
+    """How sure it is that an edge is there, the least first; the values are those of the column.
+
+    See graph_service.proto.
+    """
 
     UNRESOLVED = "UNRESOLVED"
     INFERRED = "INFERRED"

@@ -112,7 +112,8 @@ class GraphCounts:
 class GraphRepository(Protocol):
     """Keeps nodes and edges.
 
-    Every method may raise DatabaseUnavailableError, DeadlineExceededError, ResourceExhaustedError. Those that write may raise AbortedError, when others keep getting in the way.
+    Every method may raise DatabaseUnavailableError, DeadlineExceededError, ResourceExhaustedError; those that write may
+    raise AbortedError, when others keep getting in the way.
 
     An edge may begin or end at a node that does not exist: rows from before Trimem do, and so do edges of others when
     `replace_namespace` removes a node. Nothing follows them.

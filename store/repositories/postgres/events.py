@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from servicekit.errors import AbortedError, TrimemError, UnavailableError
+from servicekit.errors import AbortedError, UnavailableError
 from store.database import Connection, Database
 from store.errors import TimesRefusedError
 from store.events import EmbeddingSpace, Event, EventFilter, NewEvent, Position
@@ -16,9 +16,7 @@ from store.repositories.partitions import PartitionRepository
 from store.repositories.postgres.known_keys import known_keys
 from store.repositories.postgres.rows import EVENT_COLUMNS, conditions, event_of
 from store.repositories.postgres.spaces import hold_space
-
-#: Attempts at a transaction that others got in the way of.
-_ATTEMPTS = 4
+from store.repositories.postgres.transact import transact
 
 #: Milliseconds that a change waits for its event. A batch of the backfill holds its events up to a minute.
 _LOCK_TIMEOUT = 2000
@@ -125,14 +123,14 @@ class PostgresEvents:
 
         otherwise = UnavailableError("too many writes of the same keys at once")
         try:
-            return await self._transact(work, otherwise)
+            return await transact(self._database, work, otherwise)
         except asyncpg.CheckViolationError as error:
             if error.constraint_name is not None:
                 raise
         # There is no partition for one of them: months to come are made ahead, those of the past when they are needed.
         if refused := await self._partitions.ensure({event.timestamp for event in events}):
             raise TimesRefusedError(refused)
-        return await self._transact(work, otherwise)
+        return await transact(self._database, work, otherwise)
 
     async def update(self, event_id: UUID, change: EventChange, space: EmbeddingSpace | None) -> Event | None:
         """See EventRepository."""
@@ -181,17 +179,7 @@ class PostgresEvents:
                     "the event is being embedded, or changed by others", retry_after=_RETRY_AFTER
                 ) from error
 
-        return await self._transact(change, AbortedError("others keep changing the event", retry_after=1))
-
-    async def _transact(self, work: Callable[[Connection], Awaitable[T]], otherwise: TrimemError) -> T:
-        """Do work in a transaction, again when others got in its way; raise `otherwise` when they keep doing so."""
-        for _ in range(_ATTEMPTS):
-            try:
-                async with self._database.transaction() as connection:
-                    return await work(connection)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                continue
-        raise otherwise
+        return await transact(self._database, change, AbortedError("others keep changing the event", retry_after=1))
 
 
 async def _create(

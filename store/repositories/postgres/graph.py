@@ -29,7 +29,11 @@ from store.repositories.postgres.transact import transact
 T = TypeVar("T")
 
 # What nodes are searched and walked in is one state of the graph, whatever is written meanwhile.
-SETTINGS = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = {timeout}"
+SETTINGS = """
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+    SET LOCAL statement_timeout = {timeout};
+    SET LOCAL work_mem = '32MB'
+"""
 
 GET = f"SELECT {NODE_COLUMNS} FROM nodes WHERE node_id = $1"
 

@@ -11,6 +11,10 @@ from store.repositories.graph import GraphCounts
 #: Rows that are copied before others get their turn: asyncpg does not pause by itself while the database keeps up.
 _BETWEEN_PAUSES = 500
 
+#: Rows after which plans that were good are none any more. PostgreSQL looks by itself, but a minute later.
+_MANY = 10_000
+ANALYZE = "ANALYZE nodes; ANALYZE edges"
+
 _NODE_COLUMNS = ("node_id", "node_type", "label", "properties")
 _EDGE_COLUMNS = ("edge_id", "source_node_id", "target_node_id", "relation_type", "confidence", "properties")
 
@@ -32,7 +36,7 @@ def _remove(table: str, key: str) -> str:
 def _write(table: str, key: str, columns: Sequence[str]) -> str:
     old = ", ".join(f"old.{one}" for one in columns)
     new = ", ".join(f"new.{one}" for one in columns)
-    # What is there as it should be is left out before ON CONFLICT, which would lock it, and with that write to its page.
+    # What is there as it should be is left out before ON CONFLICT: that would lock it, which writes to its page.
     changes = ", ".join(f"{one} = excluded.{one}" for one in (*columns, "namespace", "updated_at"))
     return f"""
         INSERT INTO {table} ({key}, {", ".join(columns)}, namespace, created_at, updated_at)
@@ -60,10 +64,13 @@ async def replace_namespace(
     await connection.copy_records_to_table("new_nodes", columns=_NODE_COLUMNS, records=_paced(_nodes(nodes)))
     await connection.copy_records_to_table("new_edges", columns=_EDGE_COLUMNS, records=_paced(_edges(edges)))
     await connection.execute("ANALYZE new_nodes; ANALYZE new_edges")
-    return GraphCounts(
+    counts = GraphCounts(
         nodes=await _count(connection, REMOVE_NODES, namespace) + await _count(connection, WRITE_NODES, namespace),
         edges=await _count(connection, REMOVE_EDGES, namespace) + await _count(connection, WRITE_EDGES, namespace),
     )
+    if counts.nodes + counts.edges > _MANY:
+        await connection.execute(ANALYZE)
+    return counts
 
 
 async def _count(connection: Connection, statement: str, namespace: str) -> int:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from servicekit import context
-from servicekit.errors import DeadlineExceededError
 from store.bm25 import Weights
 from store.database import Connection, Database
 from store.events import EmbeddingSpace, Event, EventFilter, Vector
@@ -21,6 +19,7 @@ from store.repositories.postgres.rows import (
     space_of,
 )
 from store.repositories.postgres.spaces import SPACE
+from store.repositories.postgres.time_left import milliseconds_left
 from store.repositories.search import Candidate, Candidates, Question
 from store.spaces import EVENTS_COLUMN, require_same_space
 
@@ -138,7 +137,7 @@ class PostgresSearch:
 
     async def candidates(self, question: Question, matching: EventFilter, limit: int) -> Candidates:
         """See SearchRepository."""
-        settings = SETTINGS.format(timeout=_milliseconds_left())
+        settings = SETTINGS.format(timeout=milliseconds_left())
         async with self._database.reading(settings) as connection:
             weighed = await weigh(connection, question.terms, matching)
             by_words = await best_by_words(connection, weighed, matching, question.recency, limit)
@@ -233,13 +232,3 @@ async def _compared(
     for row in await both_scores(connection, [*nearest ^ worded.keys()], vector, weighed):
         found[row["id"]] = Candidate(*row[:_OF_CANDIDATE])
     return list(found.values())
-
-
-def _milliseconds_left() -> int:
-    """What the caller's deadline leaves; 0 is no limit to PostgreSQL."""
-    left = context.remaining()
-    if left is None:
-        return 0
-    if left <= 0:
-        raise DeadlineExceededError("the deadline passed before the search began")
-    return max(1, int(left * 1000))
