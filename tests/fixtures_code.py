@@ -1,140 +1,61 @@
-"""A code service that keeps files and cuts nothing, for tests of those who call it."""
+"""Source files for tests, and calls of CodeService with them."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from collections.abc import Mapping
 
-import grpc
-from google.rpc import status_pb2
-
-from servicekit.errors import NotFoundError, TrimemError
-from tests.fixtures_gateway import Fake, backend_server
-from trimem.client.calls import SERVICES
+from tests.fixtures_store import StoreUnderTest
+from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import code_service_pb2 as pb
-from trimem.store.v1 import code_service_pb2_grpc, graph_service_pb2_grpc
-from trimem.store.v1 import graph_service_pb2 as graph_pb
 
-CODE_METHODS = ("GetChunk", "SearchCode")
-GRAPH_METHODS = ("GetNode", "SearchNodes", "Traverse", "FindPath", "UpsertNodes", "UpsertEdges", "DeleteNodes")
+REPOSITORY = "acme/backend"
 
-
-@dataclass
-class FakeCode(code_service_pb2_grpc.CodeServiceServicer):
-    """Repositories in memory; methods that are not about files are those of a Fake."""
-
-    fake: Fake = field(default_factory=Fake)
-    #: Contents by path, by repository.
-    repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    #: Messages of each call of IndexFiles.
-    calls: list[list[pb.IndexFilesRequest]] = field(default_factory=list)
-    #: How the next calls of IndexFiles fail; None is one that does not.
-    failures: list[TrimemError | None] = field(default_factory=list)
-    #: Paths that are refused.
-    refused: set[str] = field(default_factory=set)
-    #: What a call of IndexFiles waits for before it answers.
-    gate: asyncio.Event | None = None
-
-    async def IndexFiles(self, request_iterator: Any, context: Any) -> Any:
-        messages = [message async for message in request_iterator]
-        self.calls.append(messages)
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.failures and (failure := self.failures.pop(0)):
-            raise failure
-        kept = self.repositories.setdefault(messages[0].repository, {})
-        answer, named = pb.IndexFilesResponse(), set()
-        for message in messages:
-            match message.WhichOneof("item"):
-                case "file":
-                    named.add(message.file.path)
-                    self._store(kept, message.file, answer)
-                case "unchanged":
-                    named.add(message.unchanged.path)
-                    is_true = message.unchanged.content_hash == hash_of(kept.get(message.unchanged.path))
-                    _count(answer, message.unchanged.path, "unchanged_count" if is_true else "")
-                case "commit":
-                    for path in [] if message.commit.keep_others else kept.keys() - named:
-                        del kept[path]
-                        answer.deleted_count += 1
-                    answer.node_count = answer.edge_count = len(kept)
-        return answer
-
-    def _store(self, kept: dict[str, bytes], file: pb.FileContent, answer: pb.IndexFilesResponse) -> None:
-        if file.path in self.refused:
-            _count(answer, file.path, "")
-        elif kept.get(file.path) == file.content:
-            _count(answer, file.path, "unchanged_count")
-        else:
-            kept[file.path] = file.content
-            _count(answer, file.path, "stored_count")
-            answer.chunk_count += 2
-            answer.embedded_count += 1
-
-    async def ListFiles(self, request: Any, context: Any) -> Any:
-        found = sorted(self.repositories.get(request.repository, {}).items())
-        rest = [(path, content) for path, content in found if path > request.page_token]
-        page = rest[: min(request.page_size, 3)]
-        files = [
-            pb.SourceFile(path=path, content_hash=hash_of(content), size_bytes=len(content)) for path, content in page
-        ]
-        return pb.ListFilesResponse(files=files, next_page_token=page[-1][0] if len(page) < len(rest) else "")
-
-    async def ListRepositories(self, request: Any, context: Any) -> Any:
-        repositories = [
-            pb.Repository(name=name, file_count=len(files)) for name, files in sorted(self.repositories.items())
-        ]
-        return pb.ListRepositoriesResponse(repositories=repositories)
-
-    async def DeleteRepository(self, request: Any, context: Any) -> Any:
-        files = self.repositories.pop(request.repository, None)
-        if files is None:
-            raise NotFoundError(f"no repository {request.repository}")
-        return await self.fake.answer(request, context, pb.DeleteRepositoryResponse(file_count=len(files)))
+COMMIT = pb.IndexFilesRequest(commit=pb.Commit())
+KEEPING = pb.IndexFilesRequest(commit=pb.Commit(keep_others=True))
 
 
-def hash_of(content: bytes | None) -> str:
-    """SHA-256 as the service says it."""
-    return "" if content is None else sha256(content).hexdigest()
+def file(path: str, content: bytes | str, repository: str = "") -> pb.IndexFilesRequest:
+    """A message with a file."""
+    raw = content.encode() if isinstance(content, str) else content
+    return pb.IndexFilesRequest(repository=repository, file=pb.FileContent(path=path, content=raw))
 
 
-def _count(answer: pb.IndexFilesResponse, path: str, count: str) -> None:
-    if count:
-        setattr(answer, count, getattr(answer, count) + 1)
-    else:
-        answer.failed_count += 1
-        error = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="file.content: is odd")
-        answer.results.append(pb.FileResult(path=path, error=error))
+def unchanged(path: str, content_hash: str) -> pb.IndexFilesRequest:
+    """A message that names a stored file."""
+    return pb.IndexFilesRequest(unchanged=pb.FileUnchanged(path=path, content_hash=content_hash))
 
 
-class FakeGraph(graph_service_pb2_grpc.GraphServiceServicer):
-    """A GraphService that gives `fake` all its calls."""
+def function(name: str, *, lines: int = 12) -> str:
+    """A Python function that is a chunk of its own: more than 200 characters, and not so many that it is cut."""
+    body = "\n".join(f"    {name}_{n} = compute_{name}(value, {n}) + other_{name}_{n}" for n in range(lines))
+    return f'def {name}(value):\n    """Says what {name} is."""\n{body}\n    return {name}_0\n'
 
 
-def _given_to_fake(method: str, messages: Any) -> Any:
-    async def answer(self: Any, request: Any, context: Any) -> Any:
-        return await self.fake.answer(request, context, getattr(messages, f"{method}Response")())
-
-    return answer
+def module(*names: str) -> str:
+    """A Python file of such functions."""
+    return "\n\n".join(function(name) for name in names)
 
 
-for _method in CODE_METHODS:
-    setattr(FakeCode, _method, _given_to_fake(_method, pb))
-for _method in GRAPH_METHODS:
-    setattr(FakeGraph, _method, _given_to_fake(_method, graph_pb))
+async def index(
+    store: StoreUnderTest,
+    files: Mapping[str, str | bytes],
+    *more: pb.IndexFilesRequest,
+    repository: str = REPOSITORY,
+) -> pb.IndexFilesResponse:
+    """Index these files, then send what follows."""
+    messages = [file(path, content) for path, content in files.items()]
+    messages += [pb.IndexFilesRequest.FromString(one.SerializeToString()) for one in more]
+    messages[0].repository = repository
+    return await store.code.IndexFiles(iter(messages))
 
 
-@asynccontextmanager
-async def code_services(code: FakeCode) -> AsyncIterator[str]:
-    """A server with both services. Yields its target."""
+async def paths(store: StoreUnderTest, repository: str = REPOSITORY) -> list[str]:
+    """The paths of a repository's files."""
+    return [one.path for one in (await store.code.ListFiles(pb.ListFilesRequest(repository=repository))).files]
 
-    def add(server: grpc.aio.Server) -> None:
-        graph = FakeGraph()
-        graph.fake = code.fake  # type: ignore[attr-defined]  # what its methods give their calls to
-        code_service_pb2_grpc.add_CodeServiceServicer_to_server(code, server)
-        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(graph, server)
 
-    async with backend_server(*SERVICES, add=add) as (_server, target):
-        yield target
+def embedded(store: StoreUnderTest) -> tuple[list[str], list[str]]:
+    """What the TEXT model and the CODE model have been asked since the last look."""
+    texts = store.embedder.inputs(embedding_pb2.DOMAIN_TEXT)
+    codes = store.embedder.inputs(embedding_pb2.DOMAIN_CODE)
+    store.embedder.calls.clear()
+    store.embedder.domains.clear()
+    return texts, codes

@@ -27,8 +27,16 @@ from store.settings import StoreSettings
 from store.use_cases.backfill import Backfill
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.fusion import SearchMode, rank
-from store.wiring import Repositories, admin_servicer, event_servicer, open_embedding
+from store.wiring import (
+    Repositories,
+    admin_servicer,
+    code_servicer,
+    event_servicer,
+    open_code_embeddings,
+    open_embedding,
+)
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from trimem.store.v1 import code_service_pb2_grpc as code_rpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
 from trimem.store.v1 import store_admin_pb2_grpc as admin_rpc
@@ -40,6 +48,7 @@ EVENT_SERVICE = pb.DESCRIPTOR.services_by_name["EventService"]
 EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]
 
 SPACE = EmbeddingSpace("test/model", "", DIMENSION, "f" * 64)
+CODE_SPACE = EmbeddingSpace("test/code-model", "", DIMENSION, "c" * 64)
 OTHER_SPACE = replace(SPACE, model_name="test/other-model", fingerprint="0" * 64)
 
 NewDatabase = Callable[[], Awaitable[str]]
@@ -130,6 +139,7 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     #: What it says that it runs.
     space: EmbeddingSpace = SPACE
+    code_space: EmbeddingSpace = CODE_SPACE
     #: Raised by every call while set.
     trouble: TrimemError | None = None
     #: Texts that it refuses, and whether it says which.
@@ -168,18 +178,20 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         for index, text in enumerate(request.inputs):
             if text in self.refused:
                 raise InvalidArgumentError(f"inputs[{index}]" if self.names_refused else "inputs", "is odd")
-        vectors = [space_vector(self.space, text).tolist() for text in request.inputs]
+        is_code = request.domain == embedding_pb2.DOMAIN_CODE
+        space = self.code_space if is_code else self.space
+        vectors = [embedding_pb2.Vector(values=space_vector(space, text).tolist()) for text in request.inputs]
         return embedding_pb2.EmbedResponse(
             embeddings=[
-                embedding_pb2.Embedding(text=embedding_pb2.Vector(values=values), token_count=3) for values in vectors
+                embedding_pb2.Embedding(**{"code" if is_code else "text": vector}, token_count=3) for vector in vectors
             ],
             models=[
                 embedding_pb2.ModelInfo(
-                    domain=embedding_pb2.DOMAIN_TEXT,
-                    name=self.space.model_name,
-                    revision=self.space.revision,
-                    dimension=self.space.dimension,
-                    fingerprint=self.space.fingerprint,
+                    domain=request.domain,
+                    name=space.model_name,
+                    revision=space.revision,
+                    dimension=space.dimension,
+                    fingerprint=space.fingerprint,
                 )
             ],
         )
@@ -191,6 +203,10 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
     async def ListModels(self, request: Any, _context: Any) -> Any:
         """Not needed by the store."""
         raise NotImplementedError
+
+    def inputs(self, domain: int) -> list[str]:
+        """What a model has been asked, in all calls."""
+        return [text for call, of in zip(self.calls, self.domains, strict=True) if of == domain for text in call]
 
     def go_down(self) -> None:
         """Answer UNAVAILABLE from now on."""
@@ -206,6 +222,7 @@ class StoreUnderTest:
     """A store that serves on a port of its own, its database, and the embedder that it uses."""
 
     stub: "rpc.EventServiceAsyncStub"
+    code: "code_rpc.CodeServiceAsyncStub"
     admin: "admin_rpc.StoreAdminServiceAsyncStub"
     embedder: FakeEmbedder
     database_url: str
@@ -288,17 +305,22 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
             database = await stack.enter_async_context(open_database(url))
             repositories = Repositories.of_postgres(database, settings.events_max_partitions)
             embedding = await stack.enter_async_context(open_embedding(settings, repositories.spaces))
+            code_embeddings = await stack.enter_async_context(open_code_embeddings(settings, database))
+            registry = CollectorRegistry()
+            metrics = StoreMetrics(registry)
             serving = event_servicer(settings, repositories, embedding)
+            code = code_servicer(settings, database, code_embeddings, metrics)
 
             def add(server: grpc.aio.Server) -> None:
                 rpc.add_EventServiceServicer_to_server(serving, server)
+                code_rpc.add_CodeServiceServicer_to_server(code, server)
                 admin_rpc.add_StoreAdminServiceServicer_to_server(admin_servicer(database, repositories), server)
 
             port = await stack.enter_async_context(running(settings, EVENT_SERVICE.full_name, add))
             client = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-            registry = CollectorRegistry()
             return StoreUnderTest(
                 rpc.EventServiceStub(client),
+                code_rpc.CodeServiceStub(client),
                 admin_rpc.StoreAdminServiceStub(client),
                 servicer,
                 url,
@@ -307,7 +329,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
                 Backfill(
                     repositories.outbox,
                     embedding,
-                    StoreMetrics(registry),
+                    metrics,
                     interval=settings.backfill_interval_seconds,
                     max_attempts=settings.embedding_max_attempts,
                 ),
