@@ -1,7 +1,7 @@
 """Which pieces of a file are found by themselves: definitions, parts of large ones, small neighbours together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
@@ -27,6 +27,11 @@ class Piece:
     #: Whether the owner begins in it.
     begins: bool
     weight: int
+    #: Whether all that is in it is small, so that more of that may be put to it.
+    is_small: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_small = self.weight < MIN_WEIGHT
 
 
 class Chunking:
@@ -78,7 +83,7 @@ class Chunking:
         merged: list[Piece] = []
         for piece in pieces:
             before = merged[-1] if merged else None
-            if before and piece.weight < MIN_WEIGHT and before.weight + piece.weight <= _TOGETHER:
+            if before and before.is_small and piece.is_small and before.weight + piece.weight <= _TOGETHER:
                 _join(before, piece)
             else:
                 merged.append(piece)
@@ -112,8 +117,8 @@ class Chunking:
 
 
 def _join(left: Piece, right: Piece) -> None:
-    if not left.begins:
-        left.owner = right.owner if right.begins else left.owner
-        left.begins = right.begins
+    """It is found by the first definition that begins in it; by one that only holds others where there is no other."""
+    if right.begins and not (left.begins and left.owner and left.owner.is_outlined):
+        left.owner, left.begins = right.owner, True
     left.end = right.end
     left.weight += right.weight

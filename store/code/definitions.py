@@ -1,21 +1,35 @@
 """What a query found in a syntax tree, put together: definitions within definitions, each with what belongs to it."""
 
+import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
 from store.code.parsing import Syntax
-from store.code.positions import WHITE_SPACE, Positions
+from store.code.positions import Positions
 
 #: Definitions deeper than this, or with longer names, are text of what is around them: no source of people has them.
 MAX_DEPTH = 20
 MAX_NAME_BYTES = 200
 
+_PARTS = ("name", "body", "parameters")
 _CATEGORIES = ("class", "function", "module", "implementation", "namespace")
+_ONLY_AROUND = frozenset({"implementation", "namespace"})
+_DECLARATORS = frozenset(
+    {
+        "array_declarator",
+        "attributed_declarator",
+        "function_declarator",
+        "parenthesized_declarator",
+        "pointer_declarator",
+        "reference_declarator",
+    }
+)
+
 # What may follow a definition in what stands around it.
-_AFTER = WHITE_SPACE + b";,"
-_MAX_AFTER = 16
+_AFTER = re.compile(rb"[\s\w*;,]*")
+_MAX_AFTER = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -36,12 +50,19 @@ class Definition:
     end: int
     #: First byte behind the leading comments.
     head: int
+    #: How much the query says of it: where two of its patterns find the same, the more exact one counts.
+    detail: int
     parent: "Definition | None" = None
     children: list["Definition"] = field(default_factory=list)
     leading: list[Node] = field(default_factory=list)
     marks: list[Node] = field(default_factory=list)
     bases: list[Node] = field(default_factory=list)
     docstring: Node | None = None
+
+    @property
+    def is_outlined(self) -> bool:
+        """Whether it is a definition by itself, or only in the names of others."""
+        return self.category not in _ONLY_AROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +88,7 @@ def definitions_of(syntax: Syntax, positions: Positions) -> Definitions:
             found.append(definition)
         for name, nodes in captures.items():
             loose.setdefault(name, []).extend(nodes)
-    found = _nested(found)
+    found = _without_empty(_nested(found))
     _widen(found, loose.get("outer", ()), positions)
     _attach_leading(found, loose.get("leading", ()), positions)
     _attach_marks(found, loose.get("mark", ()))
@@ -85,11 +106,12 @@ def _definition(captures: dict[str, list[Node]], positions: Positions) -> Defini
     if category is None:
         return None
     node = captures[category][0]
-    name = captures["name"][0] if "name" in captures else node.child_by_field_name("name")
+    parts = {part: captures[part][0] if part in captures else node.child_by_field_name(part) for part in _PARTS}
+    name, body = parts["name"], parts["body"]
+    if name is None or name.type in _DECLARATORS:
+        name, parts["parameters"] = _declared(name or node.child_by_field_name("declarator"))
     if name is None or not 0 < name.end_byte - name.start_byte <= MAX_NAME_BYTES:
         return None
-    body = captures["body"][0] if "body" in captures else node.child_by_field_name("body")
-    parameters = captures["parameters"][0] if "parameters" in captures else node.child_by_field_name("parameters")
     receiver = captures["receiver"][0] if "receiver" in captures else None
     is_before_body = body is None or name.start_byte < body.start_byte
     return Definition(
@@ -98,17 +120,31 @@ def _definition(captures: dict[str, list[Node]], positions: Positions) -> Defini
         name=positions.text(*name.byte_range),
         anchor=name.start_byte if is_before_body else node.start_byte,
         body=body,
-        parameters=parameters,
+        parameters=parts["parameters"],
         receiver=positions.text(*receiver.byte_range)[:MAX_NAME_BYTES] if receiver else "",
         start=node.start_byte,
         end=node.end_byte,
         head=node.start_byte,
+        detail=len(captures),
     )
+
+
+def _declared(declarator: Node | None) -> tuple[Node | None, Node | None]:
+    """What a declarator of C declares, and its parameters: `*(*name(parameters))[2]`."""
+    parameters = None
+    for _ in range(MAX_DEPTH):
+        if declarator is None or declarator.type not in _DECLARATORS:
+            break
+        parameters = declarator.child_by_field_name("parameters") or parameters
+        # Some have no field for what is in them: `(name)`, `&name`.
+        inner = declarator.child_by_field_name("declarator") or declarator.named_child(declarator.named_child_count - 1)
+        declarator = inner
+    return declarator, parameters
 
 
 def _nested(found: list[Definition]) -> list[Definition]:
     """In the order of the file, with parents and children; a node that was found twice counts once."""
-    found.sort(key=lambda each: (each.start, -each.end))
+    found.sort(key=lambda each: (each.start, -each.end, -each.detail))
     kept: list[Definition] = []
     around: list[Definition] = []
     for each in found:
@@ -126,6 +162,18 @@ def _nested(found: list[Definition]) -> list[Definition]:
     return kept
 
 
+def _without_empty(found: list[Definition]) -> list[Definition]:
+    """Without what only gives its name to definitions within, where there are none."""
+    kept: list[Definition] = []
+    for each in reversed(found):  # those within come first
+        if each.children or each.is_outlined:
+            kept.append(each)
+        elif each.parent:
+            each.parent.children.remove(each)
+    kept.reverse()
+    return kept
+
+
 def _widen(found: list[Definition], outers: "list[Node] | tuple[()]", positions: Positions) -> None:
     """Gives definitions what stands around them and nothing else: `export …`, decorators."""
     starts = [each.node.start_byte for each in found]
@@ -137,7 +185,7 @@ def _widen(found: list[Definition], outers: "list[Node] | tuple[()]", positions:
         after = outer.end_byte - inner.node.end_byte
         if not 0 <= after <= _MAX_AFTER:
             continue
-        if not positions.content[inner.node.end_byte : outer.end_byte].strip(_AFTER):
+        if _AFTER.fullmatch(positions.content, inner.node.end_byte, outer.end_byte):
             inner.start = inner.head = min(inner.start, outer.start_byte)
             inner.end = max(inner.end, outer.end_byte)
 
@@ -165,7 +213,11 @@ def _attach_leading(found: list[Definition], leading: "list[Node] | tuple[()]", 
 def _attach_marks(found: list[Definition], marks: "list[Node] | tuple[()]") -> None:
     """Gives definitions the decorators before their names."""
     anchors = [each.anchor for each in found]
+    end = 0
     for mark in marks:
+        if mark.start_byte < end:  # in another one
+            continue
+        end = mark.end_byte
         at = bisect_right(anchors, mark.start_byte)
         if at < len(found) and found[at].start <= mark.start_byte:
             found[at].marks.append(mark)

@@ -28,9 +28,7 @@ class Describing:
         self._positions = positions
         self._symbols = symbols
         self._docstring = string_text(positions, definitions.docstring) if definitions.docstring else ""
-        anchored = sorted(
-            (each.anchor, symbols[each].qualified_name) for each in definitions.all if symbols.is_outlined(each)
-        )
+        anchored = sorted((each.anchor, symbols[each].qualified_name) for each in definitions.all if each.is_outlined)
         self._anchors = [anchor for anchor, _ in anchored]
         self._names = [name for _, name in anchored]
         self._imports: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tree_sitter import Node
 
 from store.code.definitions import Definition, Definitions
-from store.code.positions import WHITE_SPACE, Positions
+from store.code.positions import Positions
 from store.code.source import CodeKind, Span, Symbol
 
 MAX_SIGNATURE = 1_000
@@ -17,19 +17,21 @@ _MAX_MARKS = 20
 _MAX_MARK = 200
 
 _HOLDS_METHODS = frozenset({"class", "implementation"})
-_NO_SYMBOLS = frozenset({"implementation", "namespace"})
 
 # Of a parameter: what is not its name.
 _NOT_NAMES = frozenset({"type", "value", "default_value", "right", "parameters", "return_type", "size", "decorator"})
 _NAME_TYPES = frozenset(
     {"identifier", "shorthand_property_identifier_pattern", "field_identifier", "self", "this", "variadic_parameter"}
 )
+_NO_PARAMETERS = frozenset({"modifiers", "attribute_item", "attribute_declaration"})
 _MAX_PARAMETER_NODES = 2_000
 
 _SPACE = re.compile(r"\s+")
-_PATH_MARKS = re.compile(r"<[^<>]*>|[&*\s]")
+_ARGUMENTS = re.compile(r"<[^<>]*>")
+_NO_NAMES = re.compile(r"'\w+\b(?!')|\b(?:dyn|mut|const)\b|[&*\s\"'`]")
+_OPERATOR = re.compile(r"(?<![^:])operator\b(?:\s*\(\s*\)|[^(]*)")
 _STRING = re.compile(r"""^[a-zA-Z]{0,3}("{3}|'{3}|"|')(.*)\1$""", re.DOTALL)
-_MARKS_AROUND = re.compile(r"^(?:@|#!?\[|\[\[)\s*|\s*(?:(?<=\])\]|\])$")
+_AROUND_MARKS = (("@", ""), ("#[", "]"), ("[[", "]]"))
 
 
 class Symbols:
@@ -44,24 +46,19 @@ class Symbols:
         self._of: dict[Definition, Symbol] = {}
         for each in definitions.all:
             self._of[each] = self._symbol(each)
-        self.outline = tuple(symbol for each, symbol in self._of.items() if self.is_outlined(each))
+        self.outline = tuple(symbol for each, symbol in self._of.items() if each.is_outlined)
 
     def __getitem__(self, definition: Definition) -> Symbol:
         return self._of[definition]
 
-    def is_outlined(self, definition: Definition) -> bool:
-        """Whether it is a definition by itself, or only in the names of others."""
-        return definition.category not in _NO_SYMBOLS
-
     def _symbol(self, each: Definition) -> Symbol:
-        names = [self._of[each.parent].qualified_name] if each.parent else []
-        if each.receiver:
-            names.append(_dotted(each.receiver))
-        parent = ".".join(names)
-        name = _dotted(each.name)
+        receiver, name = _split(each.name)
+        around = [self._of[each.parent].qualified_name if each.parent else "", _dotted(each.receiver), receiver]
+        parent = ".".join(part for part in around if part)
+        is_method = bool(each.receiver or receiver) or (each.parent and each.parent.category in _HOLDS_METHODS)
         return Symbol(
-            kind=_kind(each),
-            name=name.rpartition(".")[2],
+            kind=CodeKind.CLASS if each.category != "function" else CodeKind.METHOD if is_method else CodeKind.FUNCTION,
+            name=name,
             qualified_name=f"{parent}.{name}" if parent else name,
             parent=parent,
             span=span_of(self._positions, *self._positions.trimmed(each.start, each.end)),
@@ -112,27 +109,30 @@ def comment_text(positions: Positions, comments: list[Node]) -> str:
     lines: list[str] = []
     for comment in comments:
         text = positions.text(comment.start_byte, min(comment.end_byte, comment.start_byte + 4 * MAX_DOCSTRING))
-        if text.startswith(("#[", "#!", "[[")):  # an attribute, or an interpreter
+        if text.startswith(("#[", "#!", "@")):  # an attribute, an interpreter, a decorator
             continue
         lines += (_COMMENT_MARKS.sub("", line) for line in text.splitlines())
     return "\n".join(lines).strip()[:MAX_DOCSTRING]
 
 
-def _kind(each: Definition) -> CodeKind:
-    if each.category != "function":
-        return CodeKind.CLASS
-    if each.receiver or (each.parent and each.parent.category in _HOLDS_METHODS):
-        return CodeKind.METHOD
-    return CodeKind.FUNCTION
-
-
-def _dotted(name: str) -> str:
-    """A path of names as written: without type arguments, joined by dots."""
+def _split(name: str) -> tuple[str, str]:
+    """The path of a name as written, joined by dots, and its last part: `a::B<T>::run` are `a.B` and `run`."""
     if name.isidentifier():
-        return name
-    if name.startswith("operator"):
-        return _SPACE.sub(" ", name)
-    return ".".join(part for part in _PATH_MARKS.sub("", name).strip("\"'").replace("::", ".").split(".") if part)
+        return "", name
+    if name[0] in "[\"'`":  # a computed name, or one that is a string
+        return "", name.strip("\"'`")
+    operator = _OPERATOR.search(name)
+    if operator:
+        return _dotted(name[: operator.start()]), _SPACE.sub(" ", operator[0]).strip()
+    path, _, last = _dotted(name).rpartition(".")
+    return path, last or name
+
+
+def _dotted(path: str) -> str:
+    """Without type arguments, references, lifetimes, quotes; joined by dots."""
+    while (bare := _ARGUMENTS.sub("", path)) != path:
+        path = bare
+    return ".".join(part for part in _NO_NAMES.sub("", path).replace("::", ".").split(".") if part)
 
 
 def _parameters(parameters: Node | None, positions: Positions) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ def _parameters(parameters: Node | None, positions: Positions) -> tuple[str, ...
     depth = 1
     for _ in range(_MAX_PARAMETER_NODES):
         node = cursor.node
-        enters = node is not None and cursor.field_name not in _NOT_NAMES
+        enters = node is not None and cursor.field_name not in _NOT_NAMES and node.type not in _NO_PARAMETERS
         if enters and node is not None and node.type in _NAME_TYPES:
             names[positions.text(*node.byte_range)[:_MAX_MARK]] = None
         elif enters and cursor.goto_first_child():
@@ -162,4 +162,8 @@ def _parameters(parameters: Node | None, positions: Positions) -> tuple[str, ...
 
 
 def _unmarked(mark: str) -> str:
-    return _SPACE.sub(" ", _MARKS_AROUND.sub("", mark.strip(WHITE_SPACE.decode())))[:_MAX_MARK]
+    for before, behind in _AROUND_MARKS:
+        if mark.startswith(before):
+            mark = mark.removeprefix(before).removesuffix(behind)
+            break
+    return _SPACE.sub(" ", mark).strip()[:_MAX_MARK]

@@ -2,13 +2,19 @@
 
 from pathlib import PurePosixPath
 
+from store.code.languages.c_family import CPP, C, header_language
+from store.code.languages.go import GO
+from store.code.languages.java import JAVA
+from store.code.languages.javascript import JAVASCRIPT
 from store.code.languages.language import Language
 from store.code.languages.plain import PLAIN_LANGUAGES
 from store.code.languages.python import PYTHON
+from store.code.languages.rust import RUST
+from store.code.languages.typescript import TSX, TYPESCRIPT
 
 __all__ = ["LANGUAGES", "PYTHON", "TEXT", "Language", "language_of", "plain_language_of"]
 
-LANGUAGES: tuple[Language, ...] = (PYTHON,)
+LANGUAGES: tuple[Language, ...] = (PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP)
 
 #: What a file is in when nothing says more.
 TEXT = "text"
@@ -19,9 +25,11 @@ _FIRST_LINE = 200
 
 def language_of(path: str, content: bytes) -> Language | None:
     """By the name of the file, else by the interpreter in its first line; None of one that is cut by lines."""
-    name = PurePosixPath(path)
-    if name.suffix:
-        return _BY_SUFFIX.get(name.suffix.lower())
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix == ".h":
+        return header_language(content)
+    if suffix:
+        return _BY_SUFFIX.get(suffix)
     first = content[:_FIRST_LINE].split(b"\n", 1)[0].decode(errors="replace")
     if not first.startswith("#!"):
         return None
