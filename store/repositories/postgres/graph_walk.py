@@ -85,7 +85,7 @@ def _between(near: str, far: str, condition: str) -> str:
     # OFFSET 0 keeps the planner from asking the index of the other end, where a node may have any number of edges that
     # nobody followed.
     return f"""
-        SELECT edges.*, come.depth
+        SELECT edges.*, least(come.depth, gone.depth) AS depth
         FROM reached AS come
         CROSS JOIN LATERAL (SELECT * FROM edges WHERE edges.{near} = come.id AND {EDGE_MATCHES} OFFSET 0) AS edges
         JOIN reached AS gone ON gone.id = edges.{far}
