@@ -352,7 +352,8 @@ class Meanings:
         if found := file.definitions.get(f"{qualified}.{name}"):
             member = _chosen(found)
             rules = _rules(file)
-            if any(mark.rpartition(".")[2] in rules.properties for mark in found[0].symbol.decorators):
+            marks = found[0].symbol.decorators
+            if marks and any(mark.rpartition(".")[2] in rules.properties for mark in marks):
                 return member if sort is Sort.DEFINITION else self._returned(member)
             return member.doubted((qualified, name) in file.attributes)
         if known := file.attributes.get((qualified, name)):
@@ -447,10 +448,10 @@ def _rules(file: SourceFile) -> LanguageRules:
 
 
 def _marks(part: str) -> tuple[str, str]:
-    for place, letter in enumerate(part):
-        if letter in "([":
-            return part[:place], part[place:]
-    return part, ""
+    if not part.endswith((")", "]")):
+        return part, ""
+    place = min(place for place in (part.find("("), part.find("[")) if place >= 0)
+    return part[:place], part[place:]
 
 
 def _as_folder(found: tuple[str, bool] | None) -> tuple[str, bool] | None:
@@ -466,6 +467,8 @@ def _instance(meaning: Meaning) -> Meaning:
 
 def _chosen(definitions: Sequence[Definition]) -> Meaning:
     """Of several definitions of one name the last one is in force, if it is not one more way to call the first."""
+    if len(definitions) == 1:
+        return Meaning(Sort.DEFINITION, definitions[0])
     plain = [one for one in definitions if not _is_variant(one)] or list(definitions)
     # Where a language has overloads, they are told apart by types that are not known here.
     return Meaning(Sort.DEFINITION, plain[-1], sure=len(plain) == 1)

@@ -1,4 +1,4 @@
-"""What a file imports, calls, inherits from and names, read off its syntax tree; a file for each family of languages."""
+"""What a file imports, calls, inherits from and names, read off its syntax tree. A file a family of languages."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,11 +7,26 @@ import tree_sitter
 from tree_sitter import Node
 
 from store.code.languages import LANGUAGES
+from store.code.references.c_family import CPP, C
+from store.code.references.go import GO
+from store.code.references.java import JAVA
+from store.code.references.javascript import JAVASCRIPT, TYPESCRIPT
 from store.code.references.python import PYTHON
 from store.code.references.reading import Reading, ReferenceReader
+from store.code.references.rust import RUST
 from store.code.source import Binding, Import, Reference, Symbol
 
-_READERS = {"python": PYTHON}
+_READERS = {
+    "c": C,
+    "cpp": CPP,
+    "go": GO,
+    "java": JAVA,
+    "javascript": JAVASCRIPT,
+    "python": PYTHON,
+    "rust": RUST,
+    "tsx": TYPESCRIPT,
+    "typescript": TYPESCRIPT,
+}
 
 
 def references_of(
@@ -28,7 +43,9 @@ def references_of(
     # Without a callback for its progress, which crashes tree-sitter 0.26.1: the query looks at no node twice.
     captures = tree_sitter.QueryCursor(_query(language, reader)).captures(root)
     reading = Reading(reader.syntax, symbols)
-    reader.read(reading, captures)
+    for name, handle in reader.handlers.items():
+        for node in captures.get(name, ()):
+            handle(reading, node)
     return reading.finish(reader.receivers)
 
 

@@ -1,6 +1,6 @@
 """What is referred to, as a name with dots, of an expression in any language."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -29,6 +29,8 @@ class NameSyntax:
     wrappers: Mapping[str, str] = field(default_factory=dict)
     #: Values whose type the language knows.
     literals: Mapping[str, str] = field(default_factory=dict)
+    #: Makes the text of a name one with dots, such as `std::fs`.
+    cleaned: Callable[[str], str] | None = None
 
 
 def text_of(node: Node | None) -> str:
@@ -47,7 +49,8 @@ def dotted_name(node: Node | None, syntax: NameSyntax) -> str:
             break
         kind = node.type
         if kind in syntax.names or kind in syntax.literals:
-            parts.append((syntax.literals.get(kind) or text_of(node) or UNKNOWN) + marks)
+            text = syntax.literals.get(kind) or text_of(node)
+            parts.append((syntax.cleaned(text) if syntax.cleaned else text) + marks if text else UNKNOWN)
             return ".".join(reversed(parts))
         if kind in syntax.members:
             holder, name = syntax.members[kind]

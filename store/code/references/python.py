@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
 from store.code.references.python_types import annotated_type
-from store.code.references.reading import Captures, Reading, ReferenceReader
+from store.code.references.reading import Reading, ReferenceReader, read_value
 from store.code.source import ReferenceKind
 
 _SYNTAX = NameSyntax(
@@ -67,22 +67,6 @@ _QUERY = f"""
 """
 
 _RECEIVERS = frozenset({"self", "cls", "mcs"})
-
-
-def _read(reading: Reading, captures: Captures) -> None:
-    for node in captures.get("import", ()):
-        _import(reading, node)
-    for node in captures.get("import_from", ()):
-        _import_from(reading, node)
-    for node in captures.get("call", ()):
-        _call(reading, node)
-    for node in captures.get("decorator", ()):
-        _decorator(reading, node)
-    for node in captures.get("class", ()):
-        _bases(reading, node)
-    for node in captures.get("value", ()):
-        reading.add_value(node)
-    _bindings(reading, captures)
 
 
 def _import(reading: Reading, node: Node) -> None:
@@ -152,21 +136,13 @@ def _bases(reading: Reading, node: Node) -> None:
             reading.add(ReferenceKind.INHERITS, base, target, reading.scope(node))
 
 
-def _bindings(reading: Reading, captures: Captures) -> None:
-    elsewhere = {
-        (reading.scope(node), text_of(child)) for node in captures.get("global", ()) for child in node.named_children
-    }
-    for node in captures.get("function", ()):
-        _function(reading, node)
-    for node in captures.get("parameters", ()):
-        _parameters(reading, node)
-    for node in captures.get("assignment", ()):
-        _assignment(reading, node, elsewhere)
-    for node in captures.get("as", ()):
-        _as(reading, node)
-    for node in captures.get("target", ()):
-        for name in _names_in(node):
-            reading.bind(node, text_of(name), "")
+def _elsewhere(reading: Reading, node: Node) -> None:
+    reading.elsewhere.update((reading.scope(node), text_of(child)) for child in node.named_children)
+
+
+def _target(reading: Reading, node: Node) -> None:
+    for name in _names_in(node):
+        reading.bind(node, text_of(name), "")
 
 
 def _function(reading: Reading, node: Node) -> None:
@@ -195,19 +171,18 @@ def _annotation(node: Node) -> str:
     return annotated_type(node.text.decode("utf-8", "replace") if node.text else "")
 
 
-def _assignment(reading: Reading, node: Node, elsewhere: set[tuple[str, str]]) -> None:
+def _assignment(reading: Reading, node: Node) -> None:
     target = node.child_by_field_name("left") or node.child_by_field_name("name")
     if target is None:
         return
     if target.type not in ("identifier", "attribute"):
-        for bound in _names_in(target):
-            reading.bind(node, text_of(bound), "")
+        _target(reading, target)
         return
     name = reading.name(target)
     annotation = node.child_by_field_name("type")
     value = node.child_by_field_name("right") or node.child_by_field_name("value")
     type_name = _annotation(annotation) if annotation is not None else _value_type(reading, value)
-    if (reading.scope(node), name) in elsewhere:
+    if (reading.scope(node), name) in reading.elsewhere:
         reading.bind(node, name, type_name, "")
     elif target.type == "identifier":
         reading.bind(node, name, type_name)
@@ -239,8 +214,7 @@ def _as(reading: Reading, node: Node) -> None:
     if inner is None:
         return
     if inner.type != "identifier":
-        for name in _names_in(inner):
-            reading.bind(node, text_of(name), "")
+        _target(reading, inner)
         return
     if node.parent is not None and node.parent.type == "except_clause":
         caught = reading.name(value)
@@ -261,4 +235,19 @@ def _names_in(node: Node) -> Iterator[Node]:
             waiting.extend(found.named_children)
 
 
-PYTHON = ReferenceReader(query=_QUERY, syntax=_SYNTAX, read=_read, receivers=_RECEIVERS)
+_HANDLERS = {
+    "global": _elsewhere,
+    "import": _import,
+    "import_from": _import_from,
+    "call": _call,
+    "decorator": _decorator,
+    "class": _bases,
+    "value": read_value,
+    "function": _function,
+    "parameters": _parameters,
+    "assignment": _assignment,
+    "as": _as,
+    "target": _target,
+}
+
+PYTHON = ReferenceReader(_QUERY, _SYNTAX, _HANDLERS, _RECEIVERS)

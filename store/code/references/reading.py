@@ -10,7 +10,7 @@ from tree_sitter import Node
 from store.code.references.names import UNKNOWN, NameSyntax, dotted_name
 from store.code.source import Binding, CodeKind, Import, Reference, ReferenceKind, Symbol
 
-Captures: TypeAlias = Mapping[str, Sequence[Node]]
+Handler: TypeAlias = Callable[["Reading", Node], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +19,8 @@ class ReferenceReader:
 
     query: str
     syntax: NameSyntax
-    read: Callable[["Reading", Captures], None]
+    #: By the names that the query captures nodes by, in the order in which they are called.
+    handlers: Mapping[str, Handler]
     #: What methods call the object that they are of.
     receivers: frozenset[str]
 
@@ -73,6 +74,8 @@ class Reading:
         self._bindings: list[tuple[int, Binding]] = []
         #: Attributes of objects that are assigned to: what has their name is not a method.
         self.attributes: set[str] = set()
+        #: Names that a scope assigns to, but that belong to another one: those of `global`, by scope.
+        self.elsewhere: set[tuple[str, str]] = set()
         # Where names are seen from other files too.
         self._open_scopes = {""} | {symbol.qualified_name for symbol in symbols if symbol.kind is CodeKind.CLASS}
 
@@ -152,6 +155,21 @@ class Reading:
             if wanted or binding.name == "return":
                 kept.append(binding)
         return kept
+
+
+def read_value(reading: Reading, node: Node) -> None:
+    """A definition that is handed on, if it is one."""
+    reading.add_value(node)
+
+
+def read_base(reading: Reading, node: Node) -> None:
+    """What the class around it inherits from."""
+    reading.add(ReferenceKind.INHERITS, node, reading.name(node))
+
+
+def read_made(reading: Reading, node: Node) -> None:
+    """A class whose object is made: a call of the class."""
+    reading.add_call(node, reading.name(node))
 
 
 def _in_order(found: list[tuple[int, T]]) -> tuple[T, ...]:

@@ -1,0 +1,112 @@
+"""Includes, calls, base classes and bindings of C and C++."""
+
+import re
+
+from tree_sitter import Node
+
+from store.code.references.names import UNKNOWN, NameSyntax, text_of
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+
+_TEMPLATE = re.compile(r"<[^<>]*>")
+
+
+def _cleaned(text: str) -> str:
+    """`std::vector<int>::size` without its arguments, with dots."""
+    for _ in range(4):
+        text = _TEMPLATE.sub("", text)
+    return ".".join(part for part in "".join(text.split()).split("::") if part) if "<" not in text else UNKNOWN
+
+
+_SYNTAX = NameSyntax(
+    names=frozenset(
+        {
+            "identifier",
+            "field_identifier",
+            "type_identifier",
+            "namespace_identifier",
+            "qualified_identifier",
+            "template_function",
+            "template_type",
+            "template_method",
+            "this",
+        }
+    ),
+    members={"field_expression": ("argument", "field")},
+    calls={"call_expression": "function", "new_expression": "type"},
+    subscripts={"subscript_expression": "argument"},
+    wrappers={"parenthesized_expression": "", "pointer_expression": "argument"},
+    cleaned=_cleaned,
+)
+
+_C = """
+(preproc_include path: (_) @include)
+(call_expression) @call
+(field_declaration type: (_) declarator: (_)) @variable
+(declaration type: (_) declarator: (_)) @variable
+(parameter_declaration type: (_) declarator: (_)) @variable
+(function_definition type: (_) declarator: (_)) @returned
+(argument_list [(identifier) (pointer_expression)] @value)
+(initializer_list [(identifier) (pointer_expression)] @value)
+(initializer_pair value: [(identifier) (pointer_expression)] @value)
+"""
+
+_CPP_ONLY = """
+(new_expression type: (_) @made)
+(base_class_clause [(type_identifier) (qualified_identifier) (template_type)] @base)
+"""
+
+_DECLARATORS = frozenset({"pointer_declarator", "reference_declarator", "init_declarator", "array_declarator"})
+
+
+def _include(reading: Reading, node: Node) -> None:
+    reading.add_import(node, text_of(node).strip('<>"'), "", "")
+
+
+def _call(reading: Reading, node: Node) -> None:
+    function = node.child_by_field_name("function")
+    if function is not None:
+        reading.add_call(function.child_by_field_name("field") or function, reading.name(function))
+
+
+def _returned(reading: Reading, node: Node) -> None:
+    type_name = _type_name(reading, node.child_by_field_name("type"))
+    if type_name not in ("", "void", "auto"):
+        reading.bind(node, "return", type_name)
+
+
+def _type_name(reading: Reading, node: Node | None) -> str:
+    if node is None or node.type in ("primitive_type", "sized_type_specifier"):
+        return ""
+    if node.type in ("struct_specifier", "class_specifier", "union_specifier", "enum_specifier"):
+        return text_of(node.child_by_field_name("name"))
+    name = reading.name(node)
+    return "" if UNKNOWN in name else name
+
+
+def _variable(reading: Reading, node: Node) -> None:
+    type_name = _type_name(reading, node.child_by_field_name("type"))
+    for declarator in node.children_by_field_name("declarator"):
+        named: Node | None = declarator
+        value = declarator.child_by_field_name("value")
+        for _ in range(4):
+            if named is None or named.type not in _DECLARATORS:
+                break
+            inner = named.child_by_field_name("declarator")
+            named = inner if inner is not None else (named.named_child(0) if named.named_child_count else None)
+        if named is not None and named.type in ("identifier", "field_identifier"):
+            known = type_name or (reading.value_type(value) if value is not None else "")
+            reading.bind(declarator, text_of(named), known)
+
+
+_HANDLERS = {
+    "include": _include,
+    "call": _call,
+    "made": read_made,
+    "base": read_base,
+    "value": read_value,
+    "variable": _variable,
+    "returned": _returned,
+}
+
+C = ReferenceReader(_C, _SYNTAX, _HANDLERS, frozenset())
+CPP = ReferenceReader(_C + _CPP_ONLY, _SYNTAX, _HANDLERS, frozenset({"this"}))

@@ -1,0 +1,121 @@
+"""Imports, calls, embedded types and bindings of Go."""
+
+from tree_sitter import Node
+
+from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+
+_SYNTAX = NameSyntax(
+    names=frozenset({"identifier", "type_identifier", "package_identifier", "field_identifier"}),
+    members={"selector_expression": ("operand", "field"), "qualified_type": ("package", "name")},
+    # What is made or asserted to be of a type is as good as made by a call of it.
+    calls={"call_expression": "function", "composite_literal": "type", "type_assertion_expression": "type"},
+    subscripts={"index_expression": "operand"},
+    wrappers={
+        "parenthesized_expression": "",
+        "unary_expression": "operand",
+        "pointer_type": "",
+        "generic_type": "type",
+        "type_instantiation_expression": "type",
+        "expression_list": "",
+    },
+)
+
+_NAMED = "[(identifier) (selector_expression)]"
+_QUERY = f"""
+(import_spec) @import
+(call_expression) @call
+(composite_literal type: [(type_identifier) (qualified_type) (generic_type)] @made)
+(field_declaration !name type: (_) @base)
+(interface_type (type_elem . [(type_identifier) (qualified_type)] @base .))
+(field_declaration name: (_)) @variable
+(parameter_declaration name: (_)) @variable
+(var_spec) @variable
+(short_var_declaration) @short
+(range_clause left: (_) @range)
+(function_declaration result: (_) @returned)
+(method_declaration result: (_) @returned)
+(argument_list {_NAMED} @value)
+(keyed_element (literal_element {_NAMED} @value))
+(return_statement (expression_list {_NAMED} @value))
+"""
+
+
+def _call(reading: Reading, node: Node) -> None:
+    function = node.child_by_field_name("function")
+    if function is not None:
+        reading.add_call(function.child_by_field_name("field") or function, reading.name(function))
+
+
+def _import(reading: Reading, node: Node) -> None:
+    module = text_of(node.child_by_field_name("path")).strip('"`')
+    name = node.child_by_field_name("name")
+    if name is not None and name.type == "dot":
+        reading.add_import(node, module, "*", "")
+        return
+    parts = module.split("/")
+    # The last part may be a version: `github.com/acme/upload/v2` is `upload`.
+    last = parts[-2] if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit() else parts[-1]
+    alias = text_of(name) if name is not None else last
+    reading.add_import(node, module, "", "" if alias == "_" else alias)
+
+
+def _type_name(reading: Reading, node: Node | None) -> str:
+    name = reading.name(node)
+    return "" if UNKNOWN in name else name
+
+
+def _variable(reading: Reading, node: Node) -> None:
+    names = node.children_by_field_name("name")
+    given = node.child_by_field_name("type")
+    if given is None:
+        _assigned(reading, node, names[0] if names else None, node.child_by_field_name("value"))
+        return
+    for name in names:
+        reading.bind(name, text_of(name), _type_name(reading, given))
+
+
+def _short(reading: Reading, node: Node) -> None:
+    _assigned(reading, node, node.child_by_field_name("left"), node.child_by_field_name("right"))
+
+
+def _range(reading: Reading, node: Node) -> None:
+    for child in node.named_children:
+        reading.bind(node, text_of(child), "")
+
+
+def _assigned(reading: Reading, node: Node, left: Node | None, right: Node | None) -> None:
+    if left is None:
+        return
+    names = left.named_children if left.type == "expression_list" else [left]
+    values = right.named_children if right is not None and right.type == "expression_list" else []
+    for place, name in enumerate(names):
+        # The first of the values that one call returns is the one that says what it is: the others are errors.
+        value = values[place] if place < len(values) else None
+        type_name = reading.value_type(value)
+        if value is None or value.type != "func_literal":
+            reading.bind(node, text_of(name), type_name if name.type == "identifier" else "")
+
+
+def _returned(reading: Reading, node: Node) -> None:
+    result: Node | None = node
+    if node.type == "parameter_list":
+        first = first_child(node)
+        result = first.child_by_field_name("type") if first is not None else None
+    if type_name := _type_name(reading, result):
+        reading.bind(node, "return", type_name)
+
+
+_HANDLERS = {
+    "import": _import,
+    "call": _call,
+    "made": read_made,
+    "base": read_base,
+    "value": read_value,
+    "variable": _variable,
+    "short": _short,
+    "range": _range,
+    "returned": _returned,
+}
+
+GO = ReferenceReader(_QUERY, _SYNTAX, _HANDLERS, frozenset())

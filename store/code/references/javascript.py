@@ -1,0 +1,228 @@
+"""Imports, calls, bases, decorators and bindings of JavaScript and TypeScript, with modules of both kinds."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_value
+from store.code.source import ReferenceKind
+
+_SYNTAX = NameSyntax(
+    names=frozenset(
+        {"identifier", "this", "super", "type_identifier", "property_identifier", "private_property_identifier"}
+    ),
+    members={"member_expression": ("object", "property"), "nested_type_identifier": ("module", "name")},
+    calls={"call_expression": "function", "new_expression": "constructor"},
+    subscripts={"subscript_expression": "object"},
+    wrappers={
+        "parenthesized_expression": "",
+        "await_expression": "",
+        "non_null_expression": "",
+        "as_expression": "",
+        "generic_type": "",
+        "type_annotation": "",
+    },
+)
+
+_NAMED = "[(identifier) (member_expression)]"
+_SHARED = f"""
+(import_statement source: (_)) @import
+(export_statement) @export
+(call_expression) @call
+(new_expression) @new
+(decorator) @decorator
+(variable_declarator) @declarator
+(assignment_expression) @assignment
+(arrow_function parameter: (identifier) @name)
+(catch_clause parameter: (identifier) @name)
+(for_in_statement left: (identifier) @name)
+(arguments {_NAMED} @value)
+(pair value: {_NAMED} @value)
+(array {_NAMED} @value)
+(return_statement {_NAMED} @value)
+"""
+
+_JAVASCRIPT_ONLY = """
+(formal_parameters (identifier) @name)
+(formal_parameters (assignment_pattern left: (identifier) @name))
+(class_heritage [(identifier) (member_expression)] @base)
+(field_definition) @field
+"""
+
+_TYPESCRIPT_ONLY = """
+(extends_clause value: [(identifier) (member_expression)] @base)
+(implements_clause (_) @base)
+(extends_type_clause type: (_) @base)
+(public_field_definition) @field
+[(required_parameter) (optional_parameter)] @parameter
+(function_declaration return_type: (_) @returned)
+(method_definition return_type: (_) @returned)
+(arrow_function return_type: (_) @returned)
+(type_annotation [(type_identifier) (nested_type_identifier) (generic_type)] @value)
+"""
+
+_RECEIVERS = frozenset({"this"})
+_ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
+
+
+def _call(reading: Reading, node: Node) -> None:
+    function = node.child_by_field_name("function")
+    if function is not None:
+        reading.add_call(function.child_by_field_name("property") or function, reading.name(function))
+
+
+def _new(reading: Reading, node: Node) -> None:
+    reading.add_call(node, reading.name(node.child_by_field_name("constructor")))
+
+
+def _decorator(reading: Reading, node: Node) -> None:
+    expression = first_child(node)
+    if expression is not None and expression.type == "call_expression":
+        expression = expression.child_by_field_name("function")
+    reading.add(ReferenceKind.REFERENCES, node, reading.name(expression))
+
+
+def _string(node: Node | None) -> str:
+    return text_of(node).strip("\"'`")
+
+
+def _import(reading: Reading, node: Node) -> None:
+    module = _string(node.child_by_field_name("source"))
+    clause = first_child(node)
+    if clause is None or clause.type != "import_clause":
+        reading.add_import(node, module, "", "")
+        return
+    for child in clause.named_children:
+        if child.type == "identifier":
+            reading.add_import(child, module, "default", text_of(child))
+        elif child.type == "namespace_import":
+            reading.add_import(child, module, "", text_of(first_child(child)))
+        else:
+            for name, alias in _specifiers(child):
+                reading.add_import(child, module, name, alias or name)
+
+
+def _specifiers(node: Node) -> Iterator[tuple[str, str]]:
+    for child in node.named_children:
+        if child.type in ("import_specifier", "export_specifier"):
+            yield text_of(child.child_by_field_name("name")), text_of(child.child_by_field_name("alias"))
+
+
+def _export(reading: Reading, node: Node) -> None:
+    source = _string(node.child_by_field_name("source"))
+    children = {child.type: child for child in node.children}
+    clause = children.get("export_clause")
+    for name, alias in _specifiers(clause) if clause is not None else ():
+        if source:
+            reading.add_import(node, source, name, alias or name)
+        elif alias and alias != name:
+            reading.bind(node, alias, f"={name}", "")
+    if source and "*" in children:
+        reading.add_import(node, source, "*", "")
+    if "default" in children:
+        declared = node.child_by_field_name("declaration") or node.child_by_field_name("value")
+        name = text_of(declared.child_by_field_name("name")) if declared is not None else ""
+        name = name or reading.name(declared)
+        if not name.startswith(UNKNOWN) and not name.endswith("()"):
+            reading.bind(node, "default", f"={name}", "")
+
+
+def _field(reading: Reading, node: Node) -> None:
+    name = text_of(node.child_by_field_name("name") or node.child_by_field_name("property"))
+    if type_name := _type_of(reading, node):
+        reading.bind(node, name, type_name)
+
+
+def _name(reading: Reading, node: Node) -> None:
+    reading.bind(node, text_of(node), "")
+
+
+def _returned(reading: Reading, node: Node) -> None:
+    if type_name := _annotated(reading, node):
+        reading.bind(node, "return", type_name)
+
+
+def _annotated(reading: Reading, node: Node | None) -> str:
+    name = reading.name(node)
+    return "" if UNKNOWN in name else name
+
+
+def _type_of(reading: Reading, node: Node) -> str:
+    annotation = node.child_by_field_name("type")
+    if annotation is not None:
+        return _annotated(reading, annotation)
+    return reading.value_type(node.child_by_field_name("value"))
+
+
+def _declarator(reading: Reading, node: Node) -> None:
+    target, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+    if target is None:
+        return
+    if value is not None and (module := _required(value)):
+        if target.type == "identifier":
+            reading.add_import(target, module, "", text_of(target))
+        for child in target.named_children if target.type == "object_pattern" else ():
+            name = text_of(child.child_by_field_name("key") or child)
+            reading.add_import(child, module, name, text_of(child.child_by_field_name("value") or child))
+    elif target.type == "identifier":
+        # A function by name is a definition, not a variable.
+        if value is None or value.type not in ("arrow_function", "function_expression", "generator_function", "class"):
+            reading.bind(node, text_of(target), _type_of(reading, node))
+    else:
+        for child in target.named_children:
+            reading.bind(child, text_of(child.child_by_field_name("value") or child), "")
+
+
+def _required(value: Node) -> str:
+    """The module of `require("…")`."""
+    function, arguments = value.child_by_field_name("function"), value.child_by_field_name("arguments")
+    if value.type != "call_expression" or text_of(function) != "require" or arguments is None:
+        return ""
+    argument = first_child(arguments)
+    return _string(argument) if argument is not None and argument.type == "string" else ""
+
+
+def _assignment(reading: Reading, node: Node) -> None:
+    name = reading.name(node.child_by_field_name("left"))
+    value = node.child_by_field_name("right")
+    type_name = reading.value_type(value)
+    if name in ("module.exports", "exports.default"):
+        if type_name.startswith("="):
+            reading.bind(node, "default", type_name, "")
+    elif name.startswith("this.") and name.count(".") == 1:
+        if value is not None and "function" not in value.type:
+            reading.attributes.add(name[5:])
+        if type_name:
+            reading.bind(node, name, type_name)
+
+
+def _parameter(reading: Reading, node: Node) -> None:
+    pattern = node.child_by_field_name("pattern")
+    if pattern is None or pattern.type != "identifier":
+        return
+    name, type_name = text_of(pattern), _type_of(reading, node)
+    reading.bind(node, name, type_name)
+    if type_name and any(child.type in _ACCESS for child in node.children):
+        # `constructor(private readonly client: Client)` is an attribute too.
+        reading.bind(node, f"this.{name}", type_name)
+
+
+_HANDLERS = {
+    "import": _import,
+    "export": _export,
+    "call": _call,
+    "new": _new,
+    "decorator": _decorator,
+    "base": read_base,
+    "value": read_value,
+    "declarator": _declarator,
+    "assignment": _assignment,
+    "field": _field,
+    "parameter": _parameter,
+    "name": _name,
+    "returned": _returned,
+}
+
+JAVASCRIPT = ReferenceReader(_SHARED + _JAVASCRIPT_ONLY, _SYNTAX, _HANDLERS, _RECEIVERS)
+TYPESCRIPT = ReferenceReader(_SHARED + _TYPESCRIPT_ONLY, _SYNTAX, _HANDLERS, _RECEIVERS)
