@@ -12,6 +12,7 @@ from servicekit.metrics_server import metrics_exporter
 from servicekit.server import Server, run_until_signal
 from servicekit.telemetry import new_registry
 from store import command_line, commands
+from store.forget_code_command import run_forget_code
 from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
 from store.reembed_command import run_reembed
@@ -29,6 +30,7 @@ from store.wiring import (
     admin_servicer,
     code_servicer,
     event_servicer,
+    graph_servicer,
     new_database,
     open_code_embeddings,
     open_database,
@@ -39,12 +41,15 @@ from trimem.store.v1 import (
     code_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
+    graph_service_pb2,
+    graph_service_pb2_grpc,
     store_admin_pb2,
     store_admin_pb2_grpc,
 )
 
 _SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 _CODE = code_service_pb2.DESCRIPTOR.services_by_name["CodeService"].full_name
+_GRAPH = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
 _ADMIN = store_admin_pb2.DESCRIPTOR.services_by_name["StoreAdminService"].full_name
 
 _COMMANDS = {
@@ -53,6 +58,7 @@ _COMMANDS = {
     "status": commands.run_status,
     "backfill": commands.run_backfill,
     "reembed": run_reembed,
+    "forget-code": run_forget_code,
 }
 
 
@@ -63,7 +69,7 @@ async def serve(settings: StoreSettings) -> None:
     database = new_database(settings)
     metrics.watch_pool(database.pool_use)
     repositories = Repositories.of_postgres(database, settings.events_max_partitions)
-    server = Server(settings, registry, services=[_SERVICE, _CODE, _ADMIN])
+    server = Server(settings, registry, services=[_SERVICE, _CODE, _GRAPH, _ADMIN])
     async with (
         open_embedding(settings, repositories.spaces) as embedding,
         open_code_embeddings(settings, database) as code_embeddings,
@@ -75,6 +81,7 @@ async def serve(settings: StoreSettings) -> None:
         code_service_pb2_grpc.add_CodeServiceServicer_to_server(
             code_servicer(settings, database, code_embeddings, metrics), server.grpc
         )
+        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(graph_servicer(database), server.grpc)
         store_admin_pb2_grpc.add_StoreAdminServiceServicer_to_server(
             admin_servicer(database, repositories), server.grpc
         )

@@ -115,6 +115,20 @@ def _reembed(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _forget_code(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser(
+        "forget-code",
+        "Delete all indexed code and its graph, so that other models may embed it. Its vectors then have\n"
+        "EMBEDDING_DIMENSION dimensions. Index the repositories again afterwards. Events are not touched.",
+        "  python -m store forget-code --dry-run\n  python -m store forget-code --yes\n",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="change nothing; say what would be deleted")
+    how.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="for scripts: the answer as JSON")
+    return parser.parse_args(argv)
+
+
 def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
     def parse_positive(text: str) -> float:
         value = number(text)
@@ -138,4 +152,5 @@ _PARSERS: dict[str, Callable[[Sequence[str]], argparse.Namespace]] = {
     "status": _status,
     "backfill": _backfill,
     "reembed": _reembed,
+    "forget-code": _forget_code,
 }

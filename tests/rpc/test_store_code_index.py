@@ -1,6 +1,6 @@
 """CodeService over gRPC, on PostgreSQL: what becomes of files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import grpc
 import pytest
@@ -237,30 +237,26 @@ async def test_files_of_odd_content_are_stored(store: StoreUnderTest) -> None:
     assert (second.stored_count, second.unchanged_count) == (0, 6)
 
 
-@pytest.mark.parametrize(
-    ("messages", "field"),
-    [
+async def test_a_stream_that_makes_no_sense_is_refused(store: StoreUnderTest) -> None:
+    await index(store, {"kept.py": module("kept")}, COMMIT)
+    first = file("a.py", "a = 1\n", REPOSITORY)
+    streams: list[tuple[list[pb.IndexFilesRequest], str]] = [
         ([], "repository"),
         ([file("a.py", "a = 1\n")], "repository"),
         ([file("a.py", "a = 1\n", "no spaces")], "repository"),
         ([file("a.py", "a = 1\n", "x" * 201)], "repository"),
-        ([file("a.py", "a = 1\n", REPOSITORY), file("b.py", "b = 1\n", "another/one")], "repository"),
-        ([file("a.py", "a = 1\n", REPOSITORY), COMMIT, file("b.py", "b = 1\n")], "commit"),
-        ([file("a.py", "a = 1\n", REPOSITORY), COMMIT, COMMIT], "commit"),
-        ([file("a.py", "a = 1\n", REPOSITORY), pb.IndexFilesRequest()], "item"),
-    ],
-)
-async def test_a_stream_that_makes_no_sense_is_refused(
-    store: StoreUnderTest, messages: list[pb.IndexFilesRequest], field: str
-) -> None:
-    await index(store, {"kept.py": module("kept")}, COMMIT)
+        ([first, file("b.py", "b = 1\n", "another/one")], "repository"),
+        ([first, COMMIT, file("b.py", "b = 1\n")], "commit"),
+        ([first, COMMIT, COMMIT], "commit"),
+        ([first, pb.IndexFilesRequest()], "item"),
+    ]
+    for messages, field in streams:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await store.code.IndexFiles(iter(messages))
 
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await store.code.IndexFiles(iter(messages))
-
-    assert caught.value.code() is INVALID
-    assert (caught.value.details() or "").startswith(f"{field}: ")
-    assert "kept.py" in await paths(store)  # nothing is committed
+        assert caught.value.code() is INVALID
+        assert (caught.value.details() or "").startswith(f"{field}: ")
+        assert "kept.py" in await paths(store)  # nothing is committed
 
 
 async def test_repositories_are_apart(store: StoreUnderTest) -> None:
@@ -306,7 +302,7 @@ async def test_lists_go_page_by_page(store: StoreUnderTest) -> None:
 async def test_bad_requests_name_their_field(store: StoreUnderTest) -> None:
     await index(store, {"a.py": "", "b.py": ""}, COMMIT)
     page = await store.code.ListFiles(pb.ListFilesRequest(repository=REPOSITORY, page_size=1))
-    for call, field in [
+    calls: list[tuple[Awaitable[object], str]] = [
         (store.code.ListFiles(pb.ListFilesRequest()), "repository"),
         (store.code.ListFiles(pb.ListFilesRequest(repository=REPOSITORY, page_size=-1)), "page_size"),
         (store.code.ListFiles(pb.ListFilesRequest(repository=REPOSITORY, page_token="?")), "page_token"),
@@ -317,7 +313,8 @@ async def test_bad_requests_name_their_field(store: StoreUnderTest) -> None:
         (store.code.DeleteRepository(pb.DeleteRepositoryRequest()), "repository"),
         (store.code.GetChunk(pb.GetChunkRequest()), "id"),
         (store.code.GetChunk(pb.GetChunkRequest(id="x")), "id"),
-    ]:
+    ]
+    for call, field in calls:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is INVALID

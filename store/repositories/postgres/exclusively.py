@@ -58,8 +58,8 @@ async def _without_claims(connection: Connection) -> AsyncIterator[None]:
         await connection.execute("SELECT pg_advisory_unlock($1)", CLAIMS_LOCK)
 
 
-async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable[T]]) -> T:
-    """What `work` returns, in a transaction that is tried again while others hold the locks it needs."""
+async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable[T]], table: str = "events") -> T:
+    """What `work` returns, in a transaction that is tried again while others hold the locks it needs, on `table`."""
     for timeout in _LOCK_TIMEOUTS:
         try:
             async with connection.transaction():
@@ -68,6 +68,6 @@ async def with_lock_timeout(connection: Connection, work: Callable[[], Awaitable
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(jittered(timeout / 1000))
     raise UnavailableError(
-        "other transactions keep `events` locked; nothing was changed. End those that stay open for long "
+        f"other transactions keep `{table}` locked; nothing was changed. End those that stay open for long "
         "(pg_stat_activity) and run the command again"
     )
