@@ -28,17 +28,25 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/store/v1/graph_service.proto\x12\x0ftrimem.store.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12+\n\nproperties\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xa9\x02\n\x04\x45\x64ge\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x11\n\ttarget_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x11\n\tnamespace\x18\x05 \x01(\t\x12\x33\n\nconfidence\x18\x06 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12+\n\nproperties\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\"\n\x0eGetNodeRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"6\n\x0fGetNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.trimem.store.v1.Node\"\xb3\x01\n\x12SearchNodesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x16\n\tnamespace\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05types\x18\x03 \x03(\t\x12\x32\n\x11properties_filter\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\tB\x0c\n\n_namespace\"T\n\x13SearchNodesResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x0fTraverseRequest\x12\x17\n\tstart_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x1e.trimem.store.v1.EdgeDirection\x12\x12\n\nedge_types\x18\x03 \x03(\t\x12\x12\n\nnode_types\x18\x04 \x03(\t\x12\x37\n\x0emin_confidence\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12\x11\n\tmax_depth\x18\x06 \x01(\x05\x12\x11\n\tmax_nodes\x18\x07 \x01(\x05\"y\n\x10TraverseResponse\x12-\n\x05nodes\x18\x01 \x03(\x0b\x32\x1e.trimem.store.v1.TraversedNode\x12$\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x15.trimem.store.v1.Edge\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"C\n\rTraversedNode\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.trimem.store.v1.Node\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\"\xd6\x01\n\x0f\x46indPathRequest\x12\x17\n\tsource_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttarget_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.trimem.store.v1.EdgeDirection\x12\x12\n\nedge_types\x18\x04 \x03(\t\x12\x37\n\x0emin_confidence\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12\x11\n\tmax_depth\x18\x06 \x01(\x05\"p\n\x10\x46indPathResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\x12$\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x15.trimem.store.v1.Edge\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"@\n\x12UpsertNodesRequest\x12*\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.NodeB\x04\xe2\x41\x01\x02\";\n\x13UpsertNodesResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\"@\n\x12UpsertEdgesRequest\x12*\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.EdgeB\x04\xe2\x41\x01\x02\";\n\x13UpsertEdgesResponse\x12$\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Edge\"4\n\x12\x44\x65leteNodesRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\"=\n\x13\x44\x65leteNodesResponse\x12\x12\n\nnode_count\x18\x01 \x01(\x03\x12\x12\n\nedge_count\x18\x02 \x01(\x03*w\n\rEdgeDirection\x12\x1e\n\x1a\x45\x44GE_DIRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x44GE_DIRECTION_OUT\x10\x01\x12\x15\n\x11\x45\x44GE_DIRECTION_IN\x10\x02\x12\x17\n\x13\x45\x44GE_DIRECTION_BOTH\x10\x03*\x8d\x01\n\x0e\x45\x64geConfidence\x12\x1f\n\x1b\x45\x44GE_CONFIDENCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45\x44GE_CONFIDENCE_UNRESOLVED\x10\x01\x12\x1c\n\x18\x45\x44GE_CONFIDENCE_INFERRED\x10\x02\x12\x1c\n\x18\x45\x44GE_CONFIDENCE_RESOLVED\x10\x03\x32\xf4\x06\n\x0cGraphService\x12s\n\x07GetNode\x12\x1f.trimem.store.v1.GetNodeRequest\x1a .trimem.store.v1.GetNodeResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x1c\x12\x14/v1/graph/nodes/{id}b\x04node\x12\x91\x01\n\x0bSearchNodes\x12#.trimem.store.v1.SearchNodesRequest\x1a$.trimem.store.v1.SearchNodesResponse\"7\x90\x02\x01\x82\xd3\xe4\x93\x02.\x12\x0f/v1/graph/nodesZ\x1b\"\x16/v1/graph/nodes:search:\x01*\x12q\n\x08Traverse\x12 .trimem.store.v1.TraverseRequest\x1a!.trimem.store.v1.TraverseResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/graph:traverse:\x01*\x12q\n\x08\x46indPath\x12 .trimem.store.v1.FindPathRequest\x1a!.trimem.store.v1.FindPathResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/graph:findPath:\x01*\x12{\n\x0bUpsertNodes\x12#.trimem.store.v1.UpsertNodesRequest\x1a$.trimem.store.v1.UpsertNodesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/nodes:upsert:\x01*\x12{\n\x0bUpsertEdges\x12#.trimem.store.v1.UpsertEdgesRequest\x1a$.trimem.store.v1.UpsertEdgesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/edges:upsert:\x01*\x12{\n\x0b\x44\x65leteNodes\x12#.trimem.store.v1.DeleteNodesRequest\x1a$.trimem.store.v1.DeleteNodesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/nodes:delete:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#trimem/store/v1/graph_service.proto\x12\x0ftrimem.store.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12+\n\nproperties\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xbb\x02\n\x04\x45\x64ge\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\tsource_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttarget_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04type\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tnamespace\x18\x05 \x01(\t\x12\x33\n\nconfidence\x18\x06 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12+\n\nproperties\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\"\n\x0eGetNodeRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"6\n\x0fGetNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.trimem.store.v1.Node\"\xb3\x01\n\x12SearchNodesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x16\n\tnamespace\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05types\x18\x03 \x03(\t\x12\x32\n\x11properties_filter\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\tB\x0c\n\n_namespace\"T\n\x13SearchNodesResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x0fTraverseRequest\x12\x17\n\tstart_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x1e.trimem.store.v1.EdgeDirection\x12\x12\n\nedge_types\x18\x03 \x03(\t\x12\x12\n\nnode_types\x18\x04 \x03(\t\x12\x37\n\x0emin_confidence\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12\x11\n\tmax_depth\x18\x06 \x01(\x05\x12\x11\n\tmax_nodes\x18\x07 \x01(\x05\"y\n\x10TraverseResponse\x12-\n\x05nodes\x18\x01 \x03(\x0b\x32\x1e.trimem.store.v1.TraversedNode\x12$\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x15.trimem.store.v1.Edge\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"C\n\rTraversedNode\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.trimem.store.v1.Node\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x05\"\xd6\x01\n\x0f\x46indPathRequest\x12\x17\n\tsource_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttarget_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.trimem.store.v1.EdgeDirection\x12\x12\n\nedge_types\x18\x04 \x03(\t\x12\x37\n\x0emin_confidence\x18\x05 \x01(\x0e\x32\x1f.trimem.store.v1.EdgeConfidence\x12\x11\n\tmax_depth\x18\x06 \x01(\x05\"p\n\x10\x46indPathResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\x12$\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x15.trimem.store.v1.Edge\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"@\n\x12UpsertNodesRequest\x12*\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.NodeB\x04\xe2\x41\x01\x02\";\n\x13UpsertNodesResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Node\"@\n\x12UpsertEdgesRequest\x12*\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.EdgeB\x04\xe2\x41\x01\x02\";\n\x13UpsertEdgesResponse\x12$\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x15.trimem.store.v1.Edge\"4\n\x12\x44\x65leteNodesRequest\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\"=\n\x13\x44\x65leteNodesResponse\x12\x12\n\nnode_count\x18\x01 \x01(\x03\x12\x12\n\nedge_count\x18\x02 \x01(\x03*w\n\rEdgeDirection\x12\x1e\n\x1a\x45\x44GE_DIRECTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x44GE_DIRECTION_OUT\x10\x01\x12\x15\n\x11\x45\x44GE_DIRECTION_IN\x10\x02\x12\x17\n\x13\x45\x44GE_DIRECTION_BOTH\x10\x03*\x8d\x01\n\x0e\x45\x64geConfidence\x12\x1f\n\x1b\x45\x44GE_CONFIDENCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45\x44GE_CONFIDENCE_UNRESOLVED\x10\x01\x12\x1c\n\x18\x45\x44GE_CONFIDENCE_INFERRED\x10\x02\x12\x1c\n\x18\x45\x44GE_CONFIDENCE_RESOLVED\x10\x03\x32\xf4\x06\n\x0cGraphService\x12s\n\x07GetNode\x12\x1f.trimem.store.v1.GetNodeRequest\x1a .trimem.store.v1.GetNodeResponse\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x1c\x12\x14/v1/graph/nodes/{id}b\x04node\x12\x91\x01\n\x0bSearchNodes\x12#.trimem.store.v1.SearchNodesRequest\x1a$.trimem.store.v1.SearchNodesResponse\"7\x90\x02\x01\x82\xd3\xe4\x93\x02.\x12\x0f/v1/graph/nodesZ\x1b\"\x16/v1/graph/nodes:search:\x01*\x12q\n\x08Traverse\x12 .trimem.store.v1.TraverseRequest\x1a!.trimem.store.v1.TraverseResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/graph:traverse:\x01*\x12q\n\x08\x46indPath\x12 .trimem.store.v1.FindPathRequest\x1a!.trimem.store.v1.FindPathResponse\" \x90\x02\x01\x82\xd3\xe4\x93\x02\x17\"\x12/v1/graph:findPath:\x01*\x12{\n\x0bUpsertNodes\x12#.trimem.store.v1.UpsertNodesRequest\x1a$.trimem.store.v1.UpsertNodesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/nodes:upsert:\x01*\x12{\n\x0bUpsertEdges\x12#.trimem.store.v1.UpsertEdgesRequest\x1a$.trimem.store.v1.UpsertEdgesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/edges:upsert:\x01*\x12{\n\x0b\x44\x65leteNodes\x12#.trimem.store.v1.DeleteNodesRequest\x1a$.trimem.store.v1.DeleteNodesResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/graph/nodes:delete:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trimem.store.v1.graph_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_NODE'].fields_by_name['type']._loaded_options = None
+  _globals['_NODE'].fields_by_name['type']._serialized_options = b'\342A\001\002'
   _globals['_NODE'].fields_by_name['create_time']._loaded_options = None
   _globals['_NODE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_NODE'].fields_by_name['update_time']._loaded_options = None
   _globals['_NODE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_EDGE'].fields_by_name['source_id']._loaded_options = None
+  _globals['_EDGE'].fields_by_name['source_id']._serialized_options = b'\342A\001\002'
+  _globals['_EDGE'].fields_by_name['target_id']._loaded_options = None
+  _globals['_EDGE'].fields_by_name['target_id']._serialized_options = b'\342A\001\002'
+  _globals['_EDGE'].fields_by_name['type']._loaded_options = None
+  _globals['_EDGE'].fields_by_name['type']._serialized_options = b'\342A\001\002'
   _globals['_EDGE'].fields_by_name['create_time']._loaded_options = None
   _globals['_EDGE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_EDGE'].fields_by_name['update_time']._loaded_options = None
@@ -69,44 +77,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRAPHSERVICE'].methods_by_name['UpsertEdges']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/graph/edges:upsert:\001*'
   _globals['_GRAPHSERVICE'].methods_by_name['DeleteNodes']._loaded_options = None
   _globals['_GRAPHSERVICE'].methods_by_name['DeleteNodes']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/graph/nodes:delete:\001*'
-  _globals['_EDGEDIRECTION']._serialized_start=2191
-  _globals['_EDGEDIRECTION']._serialized_end=2310
-  _globals['_EDGECONFIDENCE']._serialized_start=2313
-  _globals['_EDGECONFIDENCE']._serialized_end=2454
+  _globals['_EDGEDIRECTION']._serialized_start=2215
+  _globals['_EDGEDIRECTION']._serialized_end=2334
+  _globals['_EDGECONFIDENCE']._serialized_start=2337
+  _globals['_EDGECONFIDENCE']._serialized_end=2478
   _globals['_NODE']._serialized_start=183
-  _globals['_NODE']._serialized_end=404
-  _globals['_EDGE']._serialized_start=407
-  _globals['_EDGE']._serialized_end=704
-  _globals['_GETNODEREQUEST']._serialized_start=706
-  _globals['_GETNODEREQUEST']._serialized_end=740
-  _globals['_GETNODERESPONSE']._serialized_start=742
-  _globals['_GETNODERESPONSE']._serialized_end=796
-  _globals['_SEARCHNODESREQUEST']._serialized_start=799
-  _globals['_SEARCHNODESREQUEST']._serialized_end=978
-  _globals['_SEARCHNODESRESPONSE']._serialized_start=980
-  _globals['_SEARCHNODESRESPONSE']._serialized_end=1064
-  _globals['_TRAVERSEREQUEST']._serialized_start=1067
-  _globals['_TRAVERSEREQUEST']._serialized_end=1295
-  _globals['_TRAVERSERESPONSE']._serialized_start=1297
-  _globals['_TRAVERSERESPONSE']._serialized_end=1418
-  _globals['_TRAVERSEDNODE']._serialized_start=1420
-  _globals['_TRAVERSEDNODE']._serialized_end=1487
-  _globals['_FINDPATHREQUEST']._serialized_start=1490
-  _globals['_FINDPATHREQUEST']._serialized_end=1704
-  _globals['_FINDPATHRESPONSE']._serialized_start=1706
-  _globals['_FINDPATHRESPONSE']._serialized_end=1818
-  _globals['_UPSERTNODESREQUEST']._serialized_start=1820
-  _globals['_UPSERTNODESREQUEST']._serialized_end=1884
-  _globals['_UPSERTNODESRESPONSE']._serialized_start=1886
-  _globals['_UPSERTNODESRESPONSE']._serialized_end=1945
-  _globals['_UPSERTEDGESREQUEST']._serialized_start=1947
-  _globals['_UPSERTEDGESREQUEST']._serialized_end=2011
-  _globals['_UPSERTEDGESRESPONSE']._serialized_start=2013
-  _globals['_UPSERTEDGESRESPONSE']._serialized_end=2072
-  _globals['_DELETENODESREQUEST']._serialized_start=2074
-  _globals['_DELETENODESREQUEST']._serialized_end=2126
-  _globals['_DELETENODESRESPONSE']._serialized_start=2128
-  _globals['_DELETENODESRESPONSE']._serialized_end=2189
-  _globals['_GRAPHSERVICE']._serialized_start=2457
-  _globals['_GRAPHSERVICE']._serialized_end=3341
+  _globals['_NODE']._serialized_end=410
+  _globals['_EDGE']._serialized_start=413
+  _globals['_EDGE']._serialized_end=728
+  _globals['_GETNODEREQUEST']._serialized_start=730
+  _globals['_GETNODEREQUEST']._serialized_end=764
+  _globals['_GETNODERESPONSE']._serialized_start=766
+  _globals['_GETNODERESPONSE']._serialized_end=820
+  _globals['_SEARCHNODESREQUEST']._serialized_start=823
+  _globals['_SEARCHNODESREQUEST']._serialized_end=1002
+  _globals['_SEARCHNODESRESPONSE']._serialized_start=1004
+  _globals['_SEARCHNODESRESPONSE']._serialized_end=1088
+  _globals['_TRAVERSEREQUEST']._serialized_start=1091
+  _globals['_TRAVERSEREQUEST']._serialized_end=1319
+  _globals['_TRAVERSERESPONSE']._serialized_start=1321
+  _globals['_TRAVERSERESPONSE']._serialized_end=1442
+  _globals['_TRAVERSEDNODE']._serialized_start=1444
+  _globals['_TRAVERSEDNODE']._serialized_end=1511
+  _globals['_FINDPATHREQUEST']._serialized_start=1514
+  _globals['_FINDPATHREQUEST']._serialized_end=1728
+  _globals['_FINDPATHRESPONSE']._serialized_start=1730
+  _globals['_FINDPATHRESPONSE']._serialized_end=1842
+  _globals['_UPSERTNODESREQUEST']._serialized_start=1844
+  _globals['_UPSERTNODESREQUEST']._serialized_end=1908
+  _globals['_UPSERTNODESRESPONSE']._serialized_start=1910
+  _globals['_UPSERTNODESRESPONSE']._serialized_end=1969
+  _globals['_UPSERTEDGESREQUEST']._serialized_start=1971
+  _globals['_UPSERTEDGESREQUEST']._serialized_end=2035
+  _globals['_UPSERTEDGESRESPONSE']._serialized_start=2037
+  _globals['_UPSERTEDGESRESPONSE']._serialized_end=2096
+  _globals['_DELETENODESREQUEST']._serialized_start=2098
+  _globals['_DELETENODESREQUEST']._serialized_end=2150
+  _globals['_DELETENODESRESPONSE']._serialized_start=2152
+  _globals['_DELETENODESRESPONSE']._serialized_end=2213
+  _globals['_GRAPHSERVICE']._serialized_start=2481
+  _globals['_GRAPHSERVICE']._serialized_end=3365
 # @@protoc_insertion_point(module_scope)

@@ -97,7 +97,9 @@ class Node(_message.Message):
     label: _builtins.str
     """What people call it, at most 1,000 characters."""
     namespace: _builtins.str
-    """Whose it is: at most 250 of letters, digits and `._/@-`. `code/…` cannot be written. Default: empty."""
+    """Whose it is: at most 250 of letters, digits and `._/@-`. `code/…` cannot be written, and is INVALID_ARGUMENT.
+    Default: empty.
+    """
     @_builtins.property
     def properties(self) -> _struct_pb2.Struct:
         """More about it: any JSON object, at most 64 KiB. Of code: `path`, `name`, `qualified_name`, `language`, `start_line`,
@@ -250,11 +252,15 @@ class SearchNodesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """Words of the label, or an identifier: at most 1,000 characters. Default: all nodes."""
+    """Words of the label, or an identifier: at most 1,000 characters. One without letters and digits finds nothing.
+    Default: all nodes.
+    """
     namespace: _builtins.str
     """Only nodes of this namespace. Default: all namespaces."""
     page_size: _builtins.int
-    """Most nodes to return. 0 means 50; more than 1,000 means 1,000; negative is INVALID_ARGUMENT."""
+    """Most nodes to return. 0 means 50; more than 1,000 means 1,000; negative is INVALID_ARGUMENT. A page of large nodes
+    has fewer.
+    """
     page_token: _builtins.str
     """`next_page_token` of the previous page; the other fields must be the same, except `page_size`."""
     @_builtins.property
@@ -263,7 +269,9 @@ class SearchNodesRequest(_message.Message):
 
     @_builtins.property
     def properties_filter(self) -> _struct_pb2.Struct:
-        """Only nodes whose properties contain this object, as `metadata_filter` of ListEventsRequest. At most 64 KiB."""
+        """Only nodes whose properties contain this object, as `metadata_filter` of ListEventsRequest. At most 64 KiB. No index
+        helps with it: where there are many nodes, give a query, a namespace or types beside it.
+        """
 
     def __init__(
         self,
@@ -335,9 +343,11 @@ class TraverseRequest(_message.Message):
     min_confidence: Global___EdgeConfidence.ValueType
     """Only edges that are at least this sure. Default: all."""
     max_depth: _builtins.int
-    """Most edges between a start node and a node of the answer, at most 20. 0 means 1."""
+    """Most edges between a start node and a node of the answer. 0 means 1; more than 20 is INVALID_ARGUMENT."""
     max_nodes: _builtins.int
-    """Most nodes of the answer, start nodes included, at most 10,000. 0 means 1,000. The nearest are kept."""
+    """Most nodes of the answer, start nodes included. 0 means 1,000; more than 10,000 is INVALID_ARGUMENT. The nearest are
+    kept.
+    """
     @_builtins.property
     def start_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Nodes to begin at: 1 to 100 UUIDs. Required."""
@@ -379,14 +389,18 @@ class TraverseResponse(_message.Message):
     EDGES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
-    """False when `max_nodes`, the bound on edges, or the size of an answer hid more. `max_depth` does not make it false."""
+    """False when `max_nodes`, the bound on edges, or the size of an answer (about 3 MiB) hid more, or when 500,000 edges were
+    looked at and there were more. `max_depth` does not make it false.
+    """
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraversedNode]:
-        """Nodes, nearest first; start nodes have depth 0."""
+        """Nodes, nearest first, and of those as near by id; start nodes have depth 0 and come as they were given."""
 
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edge]:
-        """Edges between nodes of the answer that were followed: at most 5 for each node that `max_nodes` allows."""
+        """Edges between nodes of the answer that were followed, those at the nearest nodes first: at most 5 for each node that
+        `max_nodes` allows.
+        """
 
     def __init__(
         self,
@@ -452,7 +466,7 @@ class FindPathRequest(_message.Message):
     min_confidence: Global___EdgeConfidence.ValueType
     """Only edges that are at least this sure. Default: all."""
     max_depth: _builtins.int
-    """Most edges of the path, at most 20. 0 means 10."""
+    """Most edges of the path. 0 means 10; more than 20 is INVALID_ARGUMENT."""
     @_builtins.property
     def edge_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only edges of these types; at most 50. Default: all."""
@@ -485,7 +499,7 @@ class FindPathResponse(_message.Message):
     EDGES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
-    """False when the search was ended by a bound on the nodes that it looks at: there may be a path all the same."""
+    """False when the search was ended by its bounds, 50,000 nodes and 500,000 edges: there may be a path all the same."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
         """Nodes of the path, from source to target; empty when there is no path."""
@@ -518,7 +532,7 @@ class UpsertNodesRequest(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
-        """Nodes to write: 1 to 1,000. One with an id that exists replaces that node as a whole."""
+        """Nodes to write: 1 to 1,000. One with an id that exists replaces that node as a whole. Two of one id must be the same."""
 
     def __init__(
         self,
@@ -566,7 +580,7 @@ class UpsertEdgesRequest(_message.Message):
     EDGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edge]:
-        """Edges to write: 1 to 1,000. One with an id that exists replaces that edge as a whole."""
+        """Edges to write: 1 to 1,000. One with an id that exists replaces that edge as a whole. Two of one id must be the same."""
 
     def __init__(
         self,
@@ -614,10 +628,12 @@ class DeleteNodesRequest(_message.Message):
     IDS_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
-    """All nodes and edges of this namespace, which must not be empty."""
+    """All nodes of this namespace with the edges at them, and all its edges. `code/…` is INVALID_ARGUMENT: see
+    CodeService.DeleteRepository.
+    """
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the nodes: at most 1,000. Either this or `namespace`."""
+        """UUIDs of the nodes: 1 to 1,000. Either this or `namespace`."""
 
     def __init__(
         self,

@@ -30,9 +30,12 @@ class GraphServiceStub(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     def __init__(self, channel):
@@ -83,9 +86,12 @@ class GraphServiceServicer(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     def GetNode(self, request, context):
@@ -96,25 +102,26 @@ class GraphServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchNodes(self, request, context):
-        """SearchNodes finds nodes by the words of their labels: those whose label is or ends with the query first, then those
-        that have all its words, shorter labels first. `parse header` finds `http.parseHeader`. Without a query it pages
-        through all nodes within the filters, by label.
+        """SearchNodes finds nodes whose labels have all words of the query: first those whose label is the query, then those whose
+        label ends with it as a whole name, then the others; shorter labels first. Capitals do not count, but they do begin words:
+        `parse header` finds `http.parseHeader`, and `loads` finds `json.loads` before `json.loads_all`. Without a query it pages
+        through all nodes within the filters, by namespace and label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Traverse(self, request, context):
-        """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. NOT_FOUND when a start node
-        does not exist.
+        """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
+        answer. NOT_FOUND when a start node does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindPath(self, request, context):
-        """FindPath returns a shortest path from one node to another; an empty one when there is none within the limits.
-        NOT_FOUND when one of the two does not exist.
+        """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
+        within the limits. NOT_FOUND when one of the two does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,16 +136,16 @@ class GraphServiceServicer(object):
 
     def UpsertEdges(self, request, context):
         """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
-        at a node that does not exist. An edge without an id is the one of its source, target and type: it is written once.
-        Retry: safe.
+        at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
+        once. Retry: safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteNodes(self, request, context):
-        """DeleteNodes removes nodes and the edges that begin or end at them. Those that do not exist are passed over.
-        Retry: safe.
+        """DeleteNodes removes nodes and the edges that begin or end at them. Nodes that do not exist are passed over. Ids are
+        deleted all or none; a namespace in parts, so that what is gone when the time is up is gone. Retry: safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,9 +202,12 @@ class GraphService(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     @staticmethod

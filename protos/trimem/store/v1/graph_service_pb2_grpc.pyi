@@ -31,9 +31,12 @@ class GraphServiceStub:
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     @_typing.overload
@@ -43,28 +46,29 @@ class GraphServiceStub:
     GetNode: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.GetNodeRequest, _graph_service_pb2.GetNodeResponse]
     """GetNode returns one node, or NOT_FOUND."""
     SearchNodes: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.SearchNodesRequest, _graph_service_pb2.SearchNodesResponse]
-    """SearchNodes finds nodes by the words of their labels: those whose label is or ends with the query first, then those
-    that have all its words, shorter labels first. `parse header` finds `http.parseHeader`. Without a query it pages
-    through all nodes within the filters, by label.
+    """SearchNodes finds nodes whose labels have all words of the query: first those whose label is the query, then those whose
+    label ends with it as a whole name, then the others; shorter labels first. Capitals do not count, but they do begin words:
+    `parse header` finds `http.parseHeader`, and `loads` finds `json.loads` before `json.loads_all`. Without a query it pages
+    through all nodes within the filters, by namespace and label.
     """
     Traverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]
-    """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. NOT_FOUND when a start node
-    does not exist.
+    """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
+    answer. NOT_FOUND when a start node does not exist.
     """
     FindPath: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]
-    """FindPath returns a shortest path from one node to another; an empty one when there is none within the limits.
-    NOT_FOUND when one of the two does not exist.
+    """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
+    within the limits. NOT_FOUND when one of the two does not exist.
     """
     UpsertNodes: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertNodesRequest, _graph_service_pb2.UpsertNodesResponse]
     """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids."""
     UpsertEdges: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertEdgesRequest, _graph_service_pb2.UpsertEdgesResponse]
     """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
-    at a node that does not exist. An edge without an id is the one of its source, target and type: it is written once.
-    Retry: safe.
+    at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
+    once. Retry: safe.
     """
     DeleteNodes: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.DeleteNodesRequest, _graph_service_pb2.DeleteNodesResponse]
-    """DeleteNodes removes nodes and the edges that begin or end at them. Those that do not exist are passed over.
-    Retry: safe.
+    """DeleteNodes removes nodes and the edges that begin or end at them. Nodes that do not exist are passed over. Ids are
+    deleted all or none; a namespace in parts, so that what is gone when the time is up is gone. Retry: safe.
     """
 
 @_typing.type_check_only
@@ -73,37 +77,41 @@ class GraphServiceAsyncStub(GraphServiceStub):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetNode: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.GetNodeRequest, _graph_service_pb2.GetNodeResponse]  # type: ignore[assignment]
     """GetNode returns one node, or NOT_FOUND."""
     SearchNodes: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.SearchNodesRequest, _graph_service_pb2.SearchNodesResponse]  # type: ignore[assignment]
-    """SearchNodes finds nodes by the words of their labels: those whose label is or ends with the query first, then those
-    that have all its words, shorter labels first. `parse header` finds `http.parseHeader`. Without a query it pages
-    through all nodes within the filters, by label.
+    """SearchNodes finds nodes whose labels have all words of the query: first those whose label is the query, then those whose
+    label ends with it as a whole name, then the others; shorter labels first. Capitals do not count, but they do begin words:
+    `parse header` finds `http.parseHeader`, and `loads` finds `json.loads` before `json.loads_all`. Without a query it pages
+    through all nodes within the filters, by namespace and label.
     """
     Traverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]  # type: ignore[assignment]
-    """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. NOT_FOUND when a start node
-    does not exist.
+    """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
+    answer. NOT_FOUND when a start node does not exist.
     """
     FindPath: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]  # type: ignore[assignment]
-    """FindPath returns a shortest path from one node to another; an empty one when there is none within the limits.
-    NOT_FOUND when one of the two does not exist.
+    """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
+    within the limits. NOT_FOUND when one of the two does not exist.
     """
     UpsertNodes: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertNodesRequest, _graph_service_pb2.UpsertNodesResponse]  # type: ignore[assignment]
     """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids."""
     UpsertEdges: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertEdgesRequest, _graph_service_pb2.UpsertEdgesResponse]  # type: ignore[assignment]
     """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
-    at a node that does not exist. An edge without an id is the one of its source, target and type: it is written once.
-    Retry: safe.
+    at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
+    once. Retry: safe.
     """
     DeleteNodes: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.DeleteNodesRequest, _graph_service_pb2.DeleteNodesResponse]  # type: ignore[assignment]
-    """DeleteNodes removes nodes and the edges that begin or end at them. Those that do not exist are passed over.
-    Retry: safe.
+    """DeleteNodes removes nodes and the edges that begin or end at them. Nodes that do not exist are passed over. Ids are
+    deleted all or none; a namespace in parts, so that what is gone when the time is up is gone. Retry: safe.
     """
 
 class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -111,9 +119,12 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
+    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
+    is again when the node comes back.
 
-    Errors of all RPCs: as for EventService.
+    Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
+    FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
     """
 
     @_abc_1.abstractmethod
@@ -130,9 +141,10 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.SearchNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.SearchNodesResponse, _abc.Awaitable[_graph_service_pb2.SearchNodesResponse]]:
-        """SearchNodes finds nodes by the words of their labels: those whose label is or ends with the query first, then those
-        that have all its words, shorter labels first. `parse header` finds `http.parseHeader`. Without a query it pages
-        through all nodes within the filters, by label.
+        """SearchNodes finds nodes whose labels have all words of the query: first those whose label is the query, then those whose
+        label ends with it as a whole name, then the others; shorter labels first. Capitals do not count, but they do begin words:
+        `parse header` finds `http.parseHeader`, and `loads` finds `json.loads` before `json.loads_all`. Without a query it pages
+        through all nodes within the filters, by namespace and label.
         """
 
     @_abc_1.abstractmethod
@@ -141,8 +153,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.TraverseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.TraverseResponse, _abc.Awaitable[_graph_service_pb2.TraverseResponse]]:
-        """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. NOT_FOUND when a start node
-        does not exist.
+        """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
+        answer. NOT_FOUND when a start node does not exist.
         """
 
     @_abc_1.abstractmethod
@@ -151,8 +163,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.FindPathRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.FindPathResponse, _abc.Awaitable[_graph_service_pb2.FindPathResponse]]:
-        """FindPath returns a shortest path from one node to another; an empty one when there is none within the limits.
-        NOT_FOUND when one of the two does not exist.
+        """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
+        within the limits. NOT_FOUND when one of the two does not exist.
         """
 
     @_abc_1.abstractmethod
@@ -170,8 +182,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.UpsertEdgesResponse, _abc.Awaitable[_graph_service_pb2.UpsertEdgesResponse]]:
         """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
-        at a node that does not exist. An edge without an id is the one of its source, target and type: it is written once.
-        Retry: safe.
+        at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
+        once. Retry: safe.
         """
 
     @_abc_1.abstractmethod
@@ -180,8 +192,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.DeleteNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.DeleteNodesResponse, _abc.Awaitable[_graph_service_pb2.DeleteNodesResponse]]:
-        """DeleteNodes removes nodes and the edges that begin or end at them. Those that do not exist are passed over.
-        Retry: safe.
+        """DeleteNodes removes nodes and the edges that begin or end at them. Nodes that do not exist are passed over. Ids are
+        deleted all or none; a namespace in parts, so that what is gone when the time is up is gone. Retry: safe.
         """
 
 def add_GraphServiceServicer_to_server(servicer: GraphServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
