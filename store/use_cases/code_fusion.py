@@ -9,7 +9,7 @@ from uuid import UUID
 from store.repositories.code_search import CodeCandidate, CodeCandidates
 
 #: Share of each arm in the score of a fused search.
-CODE, TEXT, WORDS = 0.2, 0.3, 0.5
+CODE, TEXT, WORDS = 0.15, 0.2, 0.65
 
 #: What being called like the query counts, beside all of the above.
 NAMED = 1.0

@@ -1,0 +1,229 @@
+"""How fast code is indexed and searched, and how well it is found: on Python's own library.
+
+Parts, each for itself with `--part`:
+
+- index: files and chunks a second; the same again, which embeds nothing; again with one file in a hundred changed,
+- search: SearchCode in every mode, one call at a time, at the size that `index` made,
+- graph: Traverse at depth 10, from functions and methods all over the library,
+- names: 200 names that one definition has, as they are written and in words: how often it is found first,
+- docstrings: the first sentence of a docstring finds its function, in a repository of the library without docstrings
+  and without tests. Half of the questions, drawn by hash, chose the weights in `store/use_cases/code_fusion.py`; the
+  others, asked here, judge them. MRR and recall of the first ten hits.
+
+Starts its own PostgreSQL, embedder (the packaged MiniLM, for both domains) and store; nothing is kept. To embed the
+whole library takes most of an hour on two cores; `--files 300` takes a part of it, evenly spread. Prints tables and
+whether each promise is kept; `--json` for scripts. The exit status is 0 whatever the numbers are.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.support import library
+from benchmarks.support.children import run_until_interrupted
+from benchmarks.support.code_party import CodeParty, code_party, rank_of
+from benchmarks.support.library import Question
+from benchmarks.support.measurements import Claim, percentile
+from benchmarks.support.table import console_beside, machine, print_claims, print_machine, write_json
+from trimem.store.v1 import graph_service_pb2 as graph_pb
+
+PARTS = ("index", "search", "graph", "names", "docstrings")
+MODES = ("CODE", "TEXT", "NAMES", "FUSED")
+LIBRARY, STRIPPED = "python/library", "python/without-docstrings"
+
+FIRST = 10
+_NAMES = 200
+_SEARCHES = 60
+_STARTS = 20
+_CHANGED = 0.01
+
+Rows = list[dict[str, Any]]
+Contents = Mapping[str, bytes]
+
+
+async def index(party: CodeParty, contents: Contents) -> Rows:
+    """The library three times."""
+    changed = library.edited(contents, _CHANGED)
+    count = sum(changed[path] != content for path, content in contents.items())
+    rows = []
+    for run, files in (("first", contents), ("again", contents), (f"{count} files changed", changed)):
+        seconds, answer = await party.index(LIBRARY, files, f"index: {run}")
+        rows.append(
+            {
+                "run": run,
+                "files": len(files),
+                "seconds": seconds,
+                "files_per_second": len(files) / seconds,
+                "chunks": answer.chunk_count,
+                "chunks_per_second": answer.chunk_count / seconds,
+                "embedded": answer.embedded_count,
+                "failed": answer.failed_count,
+                "nodes": answer.node_count,
+                "edges": answer.edge_count,
+            }
+        )
+    return rows
+
+
+async def search(party: CodeParty, contents: Contents) -> Rows:
+    """Searches in every mode, each with questions of its own: the embedder remembers texts."""
+    questions = library.docstring_questions(contents)
+    rows = []
+    for number, mode in enumerate(MODES):
+        took = [(await party.search(one.text, mode, LIBRARY))[0] for one in questions[number :: len(MODES)][:_SEARCHES]]
+        rows.append(
+            {"mode": mode, "searches": len(took), "p50_ms": percentile(took, 50), "p95_ms": percentile(took, 95)}
+        )
+    return rows
+
+
+async def graph(party: CodeParty) -> Rows:
+    """Walks from functions and methods all over the library, as far as they may go."""
+    nodes = await party.graph.SearchNodes(
+        graph_pb.SearchNodesRequest(namespace=f"code/{LIBRARY}", types=["function", "method"], page_size=1000)
+    )
+    starts = [node.id for node in nodes.nodes][:: max(1, len(nodes.nodes) // _STARTS)]
+    rows = []
+    for direction in ("OUT", "IN", "BOTH"):
+        took, reached = [], []
+        for start in starts:
+            request = graph_pb.TraverseRequest(
+                start_ids=[start],
+                direction=graph_pb.EdgeDirection.Value(f"EDGE_DIRECTION_{direction}"),
+                max_depth=10,
+                max_nodes=10_000,
+            )
+            begun = time.perf_counter()
+            answer = await party.graph.Traverse(request, timeout=120)
+            took.append((time.perf_counter() - begun) * 1000)
+            reached.append(len(answer.nodes))
+        rows.append(
+            {
+                "direction": direction,
+                "walks": len(took),
+                "p50_ms": percentile(took, 50),
+                "max_ms": max(took),
+                "most_nodes": max(reached),
+            }
+        )
+    return rows
+
+
+async def names(party: CodeParty, contents: Contents) -> Rows:
+    """How often the definition of a name is found first."""
+    questions = library.name_questions(contents, _NAMES)
+    rows = []
+    for kind in ("exact", "in words"):
+        asked = {one: one.text if kind == "exact" else library.in_words(one.text) for one in questions}
+        missed = [
+            text
+            for one, text in asked.items()
+            if rank_of(one.answers, (await party.search(text, "FUSED", LIBRARY))[1]) != 1
+        ]
+        rows.append({"query": kind, "names": len(asked), "first": 1 - len(missed) / len(asked), "missed": missed})
+    return rows
+
+
+async def docstrings(party: CodeParty, contents: Contents, most: int) -> Rows:
+    """How well functions are found by the first sentence of their docstring, which is not in the index."""
+    stripped = {path: library.without_docstrings(content) for path, content in contents.items()}
+    await party.index(STRIPPED, stripped, "docstrings: index")
+    questions = [one for one in library.docstring_questions(contents) if one.judges]
+    step = max(1, len(questions) // most)
+    return [await _ask(party, questions[::step][:most], mode) for mode in MODES]
+
+
+async def _ask(party: CodeParty, questions: Sequence[Question], mode: str) -> dict[str, Any]:
+    ranks = [rank_of(one.answers, (await party.search(one.text, mode, STRIPPED, FIRST))[1]) for one in questions]
+    return {
+        "mode": mode,
+        "questions": len(ranks),
+        "mrr": statistics.mean(1 / rank if rank else 0.0 for rank in ranks),
+        "recall": statistics.mean(rank > 0 for rank in ranks),
+    }
+
+
+def claims(found: Mapping[str, Rows]) -> list[Claim]:
+    """What the parts say that were run."""
+    made: list[Claim] = []
+    if rows := found.get("index"):
+        first, again, _ = rows
+        made += [
+            Claim("indexing again: chunks that are embedded", again["embedded"], 0, at_least=False, unit="chunks"),
+            Claim("indexing again: time over that of the first", again["seconds"] / first["seconds"], 0.05, False),
+        ]
+    made += [
+        Claim(f"Traverse {row['direction']}, depth 10: slowest", row["max_ms"], 1000, at_least=False, unit="ms")
+        for row in found.get("graph", [])
+    ]
+    made += [
+        Claim(f"names {row['query']}: share that is found first", row["first"], 0.95, at_least=True, unit="")
+        for row in found.get("names", [])
+    ]
+    if rows := found.get("docstrings"):
+        by_mode = {row["mode"]: row["mrr"] for row in rows}
+        best = max(value for mode, value in by_mode.items() if mode != "FUSED")
+        made.append(Claim("docstrings: MRR of FUSED over that of its best arm", by_mode["FUSED"] / best, 1.0, True))
+    return made
+
+
+async def run(parts: Sequence[str], limit: int | None, questions: int, json_target: str | None) -> int:
+    """Measure and print."""
+    console = console_beside(json_target)
+    described = machine()
+    print_machine(described, console)
+    contents = library.files(limit)
+    found: dict[str, Rows] = {}
+    async with code_party(console) as party:
+        if set(parts) - {"docstrings"}:
+            found["index"] = await index(party, contents)
+            _print("index", found["index"], console)
+        for part, measure in (
+            ("search", partial(search, party, contents)),
+            ("graph", partial(graph, party)),
+            ("names", partial(names, party, contents)),
+            ("docstrings", partial(docstrings, party, library.files(limit, tests=False), questions)),
+        ):
+            if part in parts:
+                found[part] = await measure()
+                _print(part, found[part], console)
+    kept = [claim.as_dict() for claim in claims(found)]
+    print_claims(kept, console, decimals=3)
+    if json_target:
+        write_json({"machine": described, "files": len(contents), **found, "claims": kept}, json_target)
+    return 0
+
+
+def _print(title: str, rows: Rows, console: Console) -> None:
+    table = Table(*rows[0], title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
+    return " ".join(value[:20]) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, metavar="N", help="only so many files, evenly spread over the library")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be given more than once")
+    parser.add_argument("--questions", type=int, default=500, metavar="N", help="most questions of docstrings")
+    parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to standard output for `-`")
+    given = parser.parse_args()
+    return run_until_interrupted(partial(run, given.part or PARTS, given.files, given.questions, given.json))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
