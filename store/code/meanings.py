@@ -87,8 +87,11 @@ class Meanings:
             first, *rest = target.split(".")
             name, marks = _marks(first)
             meaning = self._first(file, scope, name)
+            if meaning is None and not rest and not marks:
+                return None
             if meaning is None:
-                return UNKNOWN if rest or marks else None
+                # Nothing in the file gives it this name: it comes with the language, or from a module that is not here.
+                meaning = Meaning(Sort.OUTSIDE, label=name, sure=False)
             meaning = self._marked(meaning, marks)
             for part in rest:
                 name, marks = _marks(part)
@@ -99,7 +102,7 @@ class Meanings:
 
     def imported(self, file: SourceFile, each: Import) -> Meaning:
         """What an import binds."""
-        module = self.module(file, each.module)
+        module = self.module(file, each.module, each.scope)
         if not each.name:
             first = each.alias.partition(".")[0]
             return self.module(file, first) if "." in each.alias else module
@@ -107,7 +110,7 @@ class Meanings:
             return module
         return self.member(module, each.name)
 
-    def module(self, file: SourceFile, module: str) -> Meaning:  # noqa: PLR0911 - one a language
+    def module(self, file: SourceFile, module: str, scope: str = "") -> Meaning:  # noqa: PLR0911 - one a language
         """The module that an import of a file names."""
         finder = self._index.finder
         match family_of(file.language):
@@ -126,7 +129,7 @@ class Meanings:
                     return self.member(self._unit(outer_found, outer), name)
                 return self._unit(found, module)
             case "rust":
-                return self._rust_path(file, module.split("."))
+                return self._rust_path(file, module.split("."), scope)
             case "c":
                 return self._unit(finder.header(module, file.path), module)
         return Meaning(Sort.OUTSIDE, label=module)
@@ -157,13 +160,17 @@ class Meanings:
 
     def _first(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
         rules = _rules(file)
+        if name == "?":
+            return UNKNOWN
         if name in rules.receivers or name in rules.own_class or name == rules.parent:
             own = self._own_class(file, scope)
             if own is not None:
                 sort = Sort.INSTANCE if name in rules.receivers else Sort.DEFINITION
                 return Meaning(Sort.PARENT if name == rules.parent else sort, own)
+            if file.language != "rust":
+                return UNKNOWN
         if file.language == "rust" and name in ("crate", "super", "self"):
-            return self._rust_path(file, [name])
+            return self._rust_path(file, [name], scope)
         seen = self._seen(file, scope, name, rules)
         if seen is None and name in rules.builtin_names:
             return Meaning(Sort.OUTSIDE, label=f"{rules.builtin_module}.{name}")
@@ -175,6 +182,11 @@ class Meanings:
         for _ in range(_MAX_SCOPES):
             if not scope:
                 break
+            outer, _, last = scope.rpartition(".")
+            if rules.sees_members and last == name and outer.rpartition(".")[2] != name:
+                # Within a class its name is the class, not the constructor that has the same one.
+                scope = outer
+                continue
             found = file.definitions.get(scope)
             in_class = found is not None and found[-1].is_class
             if (not in_class or scope == inner or rules.sees_members) and (seen := self._in_scope(file, scope, name)):
@@ -182,7 +194,23 @@ class Meanings:
             if rules.sees_members and (seen := self._seen_member(file, scope, name)):
                 return seen
             scope = scope.rpartition(".")[0]
-        return self._in_scope(file, "", name) or self._of_unit(file.unit, name)
+        return self._in_scope(file, "", name) or self._of_unit(file.unit, name) or self._brought(file, inner, name)
+
+    def _brought(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
+        """By an import of all names of a package, or by a header."""
+        if file.unit.path.endswith("/"):
+            return self._of_stars(file, name)
+        if family_of(file.language) != "c":
+            return None
+        for _ in range(_MAX_SCOPES):
+            qualified = f"{scope}.{name}" if scope else name
+            found = self._index.qualified.get(("c", qualified), ())
+            if len(found) == 1 and found[0].file is not file:
+                return _chosen(found).doubted()
+            if not scope:
+                break
+            scope = scope.rpartition(".")[0]
+        return None
 
     def _seen_member(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
         found = file.definitions.get(scope)
@@ -314,17 +342,24 @@ class Meanings:
         return found
 
     def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
-        only = unit.files[0] if len(unit.files) == 1 else None
-        found = self._in_scope(only, "", name) if only and unit.language not in ("go", "java") else None
+        # A folder has what its files define; a file has what it imports, too.
+        only = None if unit.path.endswith("/") else unit.files[0]
+        found = self._submodule(unit, name) if unit.language == "rust" else None
+        if found is None and only is not None:
+            found = self._in_scope(only, "", name)
         if found is None and (tops := unit.tops.get(name)):
             found = _chosen(tops)
         found = found or self._submodule(unit, name)
         if found is None and only is not None and not (unit.language == "python" and name.startswith("_")):
-            for star in only.stars:
-                within = self.module(only, star.module)
-                if within.unit is not None and (member := self._of_unit(within.unit, name)):
-                    return member.doubted(not within.sure)
+            return self._of_stars(only, name)
         return found
+
+    def _of_stars(self, file: SourceFile, name: str) -> Meaning | None:
+        for star in file.stars:
+            within = self.module(file, star.module, star.scope)
+            if within.unit is not None and (member := self._of_unit(within.unit, name)):
+                return member.doubted(not within.sure)
+        return None
 
     def _submodule(self, unit: Unit, name: str) -> Meaning | None:
         found = None
@@ -411,8 +446,11 @@ class Meanings:
             return Meaning(Sort.OUTSIDE, label=label)
         return Meaning(Sort.MODULE, unit=self._index.units[found[0]], sure=found[1])
 
-    def _rust_path(self, file: SourceFile, parts: list[str]) -> Meaning:
+    def _rust_path(self, file: SourceFile, parts: list[str], scope: str) -> Meaning:
         own = rust_parts(file.path)
+        if parts[0] == "super" and _is_in_module(file, scope):
+            # A module in braces is below its file.
+            parts = ["self", *parts[1:]]
         first, *rest = parts
         if first == "crate":
             base: list[str] = []
@@ -445,6 +483,11 @@ _VARIANTS = frozenset({"overload", "setter", "deleter", "getter", "register"})
 
 def _rules(file: SourceFile) -> LanguageRules:
     return RULES.get(file.language, NO_RULES)
+
+
+def _is_in_module(file: SourceFile, scope: str) -> bool:
+    found = file.definitions.get(scope.partition(".")[0])
+    return found is not None and "mod" in found[-1].symbol.signature.split()
 
 
 def _marks(part: str) -> tuple[str, str]:

@@ -1,58 +1,82 @@
-"""Outlines as they are kept: JSON, as lists without names, for there are many."""
+"""Outlines as JSON, for the column that keeps them: lists instead of objects, and a scope is a number."""
 
-from collections.abc import Iterable
-from dataclasses import fields
-from typing import Any, TypeAlias
+from typing import Any
 
 from store.code.source import Binding, CodeKind, Import, Outline, Reference, ReferenceKind, Span, Symbol
+from store.events import Json
 
-_Item: TypeAlias = Symbol | Import | Reference | Binding
+#: Add one when the shape changes.
+VERSION = 1
 
 
-def outline_to_json(outline: Outline) -> list[Any]:
-    """Symbols, imports, references and bindings, each as the list of its fields."""
+def outline_to_json(outline: Outline) -> Json:
+    """All of an outline; `outline_from_json` gives an equal one back."""
+    scopes: dict[str, int] = {}
+
+    def number(scope: str) -> int:
+        return scopes.setdefault(scope, len(scopes))
+
+    return {
+        "version": VERSION,
+        "symbols": [_symbol_to_json(symbol) for symbol in outline.symbols],
+        "imports": [[each.module, each.name, each.alias, each.line, number(each.scope)] for each in outline.imports],
+        "references": [[each.kind, each.target, number(each.scope), each.line] for each in outline.references],
+        "bindings": [[each.name, each.type_name, number(each.scope)] for each in outline.bindings],
+        # Last: the lists above say which there are.
+        "scopes": list(scopes),
+    }
+
+
+def outline_from_json(value: Json) -> Outline:
+    """The outline that was written. ValueError when it was written by another version: the file must be cut again."""
+    if value.get("version") != VERSION:
+        raise ValueError(f"an outline of version {value.get('version')}, not {VERSION}")
+    scopes = value["scopes"]
+    return Outline(
+        symbols=tuple(_symbol_from_json(each) for each in value["symbols"]),
+        imports=tuple(
+            Import(module, name, alias, line, scopes[scope]) for module, name, alias, line, scope in value["imports"]
+        ),
+        references=tuple(
+            Reference(_REFERENCE_KINDS[kind], target, scopes[scope], line)
+            for kind, target, scope, line in value["references"]
+        ),
+        bindings=tuple(Binding(name, type_name, scopes[scope]) for name, type_name, scope in value["bindings"]),
+    )
+
+
+_REFERENCE_KINDS = {kind.value: kind for kind in ReferenceKind}
+
+
+def _symbol_to_json(symbol: Symbol) -> list[object]:
+    span = symbol.span
     return [
-        [[*_values(symbol), *_values(symbol.span)] for symbol in outline.symbols],
-        [_values(one) for one in outline.imports],
-        [_values(one) for one in outline.references],
-        [_values(one) for one in outline.bindings],
+        symbol.kind,
+        symbol.name,
+        symbol.qualified_name,
+        symbol.parent,
+        [span.start_byte, span.end_byte, span.start_line, span.end_line],
+        symbol.signature,
+        symbol.docstring,
+        list(symbol.parameters),
+        list(symbol.decorators),
+        list(symbol.bases),
+        symbol.complexity,
     ]
 
 
-def outline_from_json(value: list[Any]) -> Outline:
-    """What `outline_to_json` was given."""
-    symbols, imports, references, bindings = value
-    return Outline(
-        symbols=tuple(map(_symbol, symbols)),
-        imports=tuple(Import(*one) for one in imports),
-        references=tuple(Reference(ReferenceKind(kind), *rest) for kind, *rest in references),
-        bindings=tuple(Binding(*one) for one in bindings),
-    )
-
-
-def _values(item: _Item | Span) -> list[Any]:
-    return [_plain(getattr(item, name)) for name in _NAMES[type(item)]]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _symbol(values: list[Any]) -> Symbol:
-    count = len(_NAMES[Symbol])
-    given = dict(zip(_NAMES[Symbol], values[:count], strict=True))
+def _symbol_from_json(value: list[Any]) -> Symbol:
+    kind, name, qualified_name, parent, span, signature, docstring, parameters, decorators, bases, complexity = value
     return Symbol(
-        span=Span(*values[count:]),
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        | {"kind": CodeKind(given["kind"])},
+        CodeKind(kind),
+        name,
+        qualified_name,
+        parent,
+        Span(*span),
+        signature,
+        docstring,
+        tuple(parameters),
+        tuple(decorators),
+        tuple(bases),
+        complexity,
     )
-
-
-def _named(kind: type[Any]) -> Iterable[str]:
-    return (field.name for field in fields(kind) if field.name != "span")
-
-
-#: In the order of their definition.
-_NAMES: dict[type[Any], tuple[str, ...]] = {
-    kind: tuple(_named(kind)) for kind in (Symbol, Span, Import, Reference, Binding)
-}

@@ -105,7 +105,7 @@ class _Resolver:
             self._edge(source_id, kind, target_id, confidence, {"lines": sorted(lines)})
 
     def _imported(self, file: SourceFile, each: Import) -> Iterator[tuple[UUID, EdgeConfidence]]:
-        module = self._meanings.module(file, each.module)
+        module = self._meanings.module(file, each.module, each.scope)
         meaning = self._meanings.imported(file, each) if each.name not in ("", "*") else module
         if meaning.definition is not None and meaning.sort is Sort.DEFINITION:
             yield meaning.definition.id, _confidence(meaning)

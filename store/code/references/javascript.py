@@ -68,7 +68,7 @@ _ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
 
 def _call(reading: Reading, node: Node) -> None:
     function = node.child_by_field_name("function")
-    if function is not None:
+    if function is not None and text_of(function) != "require":
         reading.add_call(function.child_by_field_name("property") or function, reading.name(function))
 
 
