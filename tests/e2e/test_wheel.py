@@ -57,7 +57,7 @@ def test_the_store_migrates_from_a_wheel(installed: Path) -> None:
 
 def test_the_command_line_comes_with_a_wheel(installed: Path) -> None:
     output = run(str(installed / "bin" / "trimem"), "--help", cwd=installed, PYTHONPATH=str(installed))
-    assert "Remember events and find them again." in output
+    assert "Remember events and code, and find them again." in output
     for module in ("trimem.client", "trimem.client.cli.keys", "trimem.store.v1.event_service_pb2"):
         assert place_of(module, installed).is_relative_to(installed)
     assert (installed / "trimem" / "client" / "py.typed").exists()

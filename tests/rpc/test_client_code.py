@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from servicekit import errors as server_errors
 from tests.fixtures_client import Caller, caller
-from tests.fixtures_code import FakeCode, code_services, hash_of
+from tests.fixtures_client_code import FakeCode, code_services, hash_of
 from tests.fixtures_gateway import within_patience
 from trimem.client import (
     AsyncTrimemClient,
@@ -52,7 +52,7 @@ async def call(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Cal
         yield made
 
 
-def files(count: int) -> Iterator[FileToIndex]:
+def files(count: int) -> Iterator[tuple[str, bytes]]:
     return ((f"src/{n:04}.py", f"n = {n}\n".encode()) for n in range(count))
 
 
@@ -278,7 +278,9 @@ async def test_nodes_are_found_page_by_page(call: Caller, code: FakeCode) -> Non
 
 
 async def test_edges_are_followed(call: Caller, code: FakeCode) -> None:
-    edge = graph_pb.Edge(id="e", source_id="b", target_id="a", type="calls", confidence=2)
+    edge = graph_pb.Edge(
+        id="e", source_id="b", target_id="a", type="calls", confidence=graph_pb.EDGE_CONFIDENCE_INFERRED
+    )
     edge.properties.update({"lines": [3, 4]})
     nodes = [graph_pb.TraversedNode(node=node("a")), graph_pb.TraversedNode(node=node("b"), depth=1)]
     code.fake.act = answering(graph_pb.TraverseResponse(nodes=nodes, edges=[edge], complete=True))
@@ -288,7 +290,10 @@ async def test_edges_are_followed(call: Caller, code: FakeCode) -> None:
     assert [(one.node.id, one.depth) for one in found.nodes] == [("a", 0), ("b", 1)]
     assert (found.edges[0].confidence, found.edges[0].properties) == (EdgeConfidence.INFERRED, {"lines": [3, 4]})
     expected = graph_pb.TraverseRequest(
-        start_ids=["a"], direction=graph_pb.EDGE_DIRECTION_IN, edge_types=["calls"], min_confidence=2
+        start_ids=["a"],
+        direction=graph_pb.EDGE_DIRECTION_IN,
+        edge_types=["calls"],
+        min_confidence=graph_pb.EDGE_CONFIDENCE_INFERRED,
     )
     assert code.fake.requests == [expected]
     code.fake.act = answering(graph_pb.FindPathResponse(nodes=[node("a"), node("b")], edges=[edge], complete=True))

@@ -35,7 +35,7 @@ def test_nothing_async_is_left_in_the_sync_client() -> None:
 
 
 def test_the_client_needs_neither_the_command_line_nor_a_service() -> None:
-    unwanted = ["typer", "rich", "numpy", "pydantic", "structlog", "servicekit", "gateway", "store"]
+    unwanted = ["typer", "rich", "pathspec", "numpy", "pydantic", "structlog", "servicekit", "gateway", "store"]
     source = f"import sys, trimem.client; print(sorted(set({unwanted}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

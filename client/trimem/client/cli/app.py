@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from trimem.client.cli import embedding, events, exporting, importing, memory, status
+from trimem.client.cli import code, embedding, events, exporting, importing, memory, status
 from trimem.client.cli.failures import (
     FAILED,
     INTERRUPTED,
@@ -60,6 +60,7 @@ app.command(epilog=memory.SEARCH_EXAMPLES)(memory.search)
 app.add_typer(events.app, name="events")
 app.command("import", epilog=importing.IMPORT_EXAMPLES)(importing.import_events)
 app.command(epilog=exporting.EXPORT_EXAMPLES)(exporting.export)
+app.add_typer(code.app, name="code")
 app.command(epilog=embedding.EMBED_EXAMPLES)(embedding.embed)
 app.command(epilog=status.MODELS_EXAMPLES)(status.models)
 app.add_typer(keys, name="keys")

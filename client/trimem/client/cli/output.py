@@ -48,6 +48,11 @@ def document_of(value: object) -> Any:
     return value
 
 
+def printer() -> Console:
+    """What prints for people: in colours and as wide as the terminal, if it is one."""
+    return _Printer(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of which the last column takes what room there is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -56,7 +61,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table.add_column(headings[-1], no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    _Printer(highlight=False, width=None if sys.stdout.isatty() else _WIDE).print(table)
+    printer().print(table)
 
 
 def event_row(event: Event) -> tuple[str, str, str, str]:

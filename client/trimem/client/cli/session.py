@@ -75,14 +75,14 @@ def connect(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds that a call may take, with retries")] = 30.0,
 ) -> None:
-    """Remember events and find them again.
+    """Remember events and code, and find them again.
 
     \b
     Exit status:
       0    it is done
       1    it failed, or some of many did
       2    the command line is wrong
-      3    there is no such event
+      3    there is no such event, chunk, repository or name
       4    the gateway, or something behind it, cannot be reached: try again later
       130  interrupted by Ctrl-C
       141  who read the output left

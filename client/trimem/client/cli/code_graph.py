@@ -1,0 +1,156 @@
+"""`trimem code callers` and `trimem code graph`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from trimem.client import EdgeConfidence, EdgeDirection, Node, Traversal, TrimemClient
+from trimem.client.cli import graph_formats
+from trimem.client.cli.arguments import examples
+from trimem.client.cli.code_search import RepositoryOption
+from trimem.client.cli.failures import NOT_FOUND, complain, plain
+from trimem.client.cli.graph_formats import Format, Step, mark_of, place_of, steps
+from trimem.client.cli.output import AsJson, document_of, emit
+from trimem.client.cli.session import session_of
+from trimem.client.options import NodeOptions
+
+CALLERS_EXAMPLES = examples(
+    "trimem code callers JSONDecoder.decode",
+    "trimem code callers retry --repository acme/backend --depth 3",
+    "trimem code callers os.path.join --json | jq -r '.callers[].node.properties.path'",
+)
+GRAPH_EXAMPLES = examples(
+    "trimem code graph JSONDecoder --edges inherits --edges contains",
+    "trimem code graph Uploader.retry --depth 2 --direction IN --format mermaid > callers.mmd",
+    "trimem code graph json.decoder --format dot | dot -Tsvg > decoder.svg",
+)
+
+#: Namespaces of code begin like this; what follows is the repository.
+_CODE = "code/"
+
+#: What can be called.
+_CALLED = ("function", "method", "class", "external")
+
+#: Names that are looked at to find those that are meant, and that are proposed when there is none.
+_LOOKED_AT = 500
+_PROPOSED = 5
+
+_WRITERS: dict[Format, Callable[[Traversal], Iterator[str]]] = {
+    Format.TEXT: graph_formats.text,
+    Format.MERMAID: graph_formats.mermaid,
+    Format.DOT: graph_formats.dot,
+}
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="a name, or the end of a dotted one: decode, Decoder.decode")]
+Most = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="most definitions of that name")]
+Depth = Annotated[int, typer.Option(min=1, max=20, help="most edges to follow")]
+
+
+def callers(
+    context: typer.Context,
+    name: Name,
+    repository: RepositoryOption = "",
+    depth: Depth = 1,
+    limit: Most = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show who calls a function, method or class.
+
+    For each definition of that name its callers, and with --depth the callers of those, with the places of the calls.
+    "inferred" is likely but not sure, "unresolved" is known by its name only; "external" names are defined elsewhere.
+    With --json a definition a line: `node`, `callers` (`node`, `depth`, `lines`, `confidence`) and `complete`.
+    """
+    with session_of(context).open() as client:
+        for node in _named(client, name, repository, limit, _CALLED):
+            found = client.traverse(node.id, direction=EdgeDirection.IN, edge_types=["calls"], max_depth=depth)
+            callers = [step for step in steps(found) if step.edge is not None]
+            if as_json:
+                calls = [{**_call(step), "node": document_of(step.node), "depth": step.depth} for step in callers]
+                emit({"node": document_of(node), "callers": calls, "complete": found.complete})
+            else:
+                _show_callers(node, callers)
+                _say_whether(found)
+
+
+def graph(
+    context: typer.Context,
+    name: Name,
+    output: Annotated[
+        Format, typer.Option("--format", "-f", case_sensitive=False, help="text, or for Mermaid or Graphviz")
+    ] = Format.TEXT,
+    repository: RepositoryOption = "",
+    depth: Depth = 1,
+    direction: Annotated[
+        EdgeDirection, typer.Option(case_sensitive=False, help="follow edges from the name, to it, or both")
+    ] = EdgeDirection.BOTH,
+    edges: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="calls, imports, inherits, contains or references; may be repeated"),
+    ] = None,
+    sure: Annotated[
+        EdgeConfidence | None, typer.Option(case_sensitive=False, help="only edges that are at least this sure")
+    ] = None,
+    limit: Most = 5,
+    most_nodes: Annotated[int, typer.Option("--max-nodes", min=1, max=10_000, help="most nodes to show")] = 200,
+) -> None:
+    """Show what a name has to do with others: what it calls, contains, imports, inherits, and what does so with it."""
+    with session_of(context).open() as client:
+        starts = _named(client, name, repository, limit)
+        found = client.traverse(
+            [node.id for node in starts],
+            direction=direction,
+            edge_types=edges or (),
+            min_confidence=sure or EdgeConfidence.UNRESOLVED,
+            max_depth=depth,
+            max_nodes=most_nodes,
+        )
+    for line in _WRITERS[output](found):
+        print(line)
+    _say_whether(found)
+
+
+def _named(client: TrimemClient, name: str, repository: str, limit: int, types: Sequence[str] = ()) -> list[Node]:
+    """The nodes of that name, what is defined before what is not. Ends the command when there is none."""
+    options = NodeOptions(types=types)
+    if repository:
+        options["namespace"] = f"{_CODE}{repository}"
+    nodes = [
+        node for node in islice(client.search_nodes(name, **options), _LOOKED_AT) if node.namespace.startswith(_CODE)
+    ]
+    named = [node for node in nodes if node.label == name or node.label.endswith(f".{name}")]
+    if not named:
+        similar = ", ".join(dict.fromkeys(node.label for node in nodes[:_PROPOSED]))
+        complain(f"nothing in the graph is called {name}" + (f"; there are {similar}" if similar else ""))
+        raise typer.Exit(NOT_FOUND)
+    named.sort(key=lambda node: node.type == "external")
+    if len(named) > limit:
+        complain(f"{len(named)} are called {name}: the first {limit}; a longer name, or --limit, says which")
+    return named[:limit]
+
+
+def _call(step: Step) -> dict[str, Any]:
+    """Where and how surely a caller calls."""
+    edge = step.edge
+    assert edge is not None  # noqa: S101 - a caller is led to by a call
+    lines = edge.properties.get("lines")
+    return {"lines": lines if isinstance(lines, list) else [], "confidence": edge.confidence}
+
+
+def _show_callers(node: Node, callers: Sequence[Step]) -> None:
+    repository = node.namespace.removeprefix(_CODE)
+    print(plain(f"{node.label}  {mark_of(node) or f'{node.type} '}{place_of(node)}  {repository}".rstrip()))
+    if not callers:
+        print("  no callers are known")
+    for step in callers:
+        call = _call(step)
+        path = step.node.properties.get("path", "")
+        places = ", ".join(f"{path}:{line}" for line in call["lines"]) or place_of(step.node)
+        confidence = (call["confidence"] or "").lower()
+        print("  " * step.depth + plain(f"{step.node.label}  {places}  {confidence}".rstrip()))
+
+
+def _say_whether(found: Traversal) -> None:
+    if not found.complete:
+        complain("there are more: the limit of nodes or edges is reached")

@@ -1,0 +1,127 @@
+"""Which files of a folder are not the work of those who write in it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from trimem.client.cli.code_reading import Folder
+
+#: Folders of version control; never read.
+VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".jj"})
+
+#: Folders of what was written elsewhere, or made.
+VENDORED_FOLDERS = frozenset(
+    {
+        *(".eggs", ".gradle", ".mypy_cache", ".next", ".nox", ".nuxt", ".pytest_cache", ".ruff_cache", ".terraform"),
+        *(".tox", ".venv", "Pods", "__pycache__", "bower_components", "build", "dist", "node_modules"),
+        *("site-packages", "target", "third_party", "vendor", "venv"),
+    }
+)
+VENDORED_FILES = re.compile(
+    r".*\.min\.(js|mjs|css)|.*\.(js|mjs|css)\.map|.*\.pyc"
+    r"|(Cargo|Gemfile|Pipfile|composer|flake|pdm|poetry|uv|yarn)\.lock|package-lock\.json|pnpm-lock\.yaml|go\.sum"
+)
+
+#: A .gitignore has some lines; one that is larger is none.
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Patterns of one file; they are about what is below its folder."""
+
+    #: The folder as a path with `/` behind it; empty at the top.
+    folder: str
+    spec: GitIgnoreSpec
+
+    def verdict(self, path: str) -> bool | None:
+        """Whether a path is ignored; None when no pattern is about it."""
+        return self.spec.check_file(path[len(self.folder) :]).include
+
+
+class Ignoring:
+    """Rules of .gitignore files and of .git/info/exclude; of the ones that are about a path the innermost decides."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        #: Where the folder is in its repository, which may begin further up.
+        self._above = ""
+        self._rules: dict[str, tuple[Rules, ...]] = {}
+        self._outer = self._rules_above()
+        if self._above and self.is_ignored("", is_folder=True):
+            self._outer, self._above = (), ""  # who names an ignored folder wants what is in it
+            self._rules.clear()
+
+    def is_ignored(self, path: str, *, is_folder: bool) -> bool:
+        """Whether git would not look at a path below the folder."""
+        full = f"{self._above}{path}".rstrip("/") + "/" * is_folder
+        for rules in reversed(self._rules_of(path.rpartition("/")[0])):
+            if (verdict := rules.verdict(full)) is not None:
+                return verdict
+        return False
+
+    def _rules_of(self, folder: str) -> tuple[Rules, ...]:
+        """Rules for what is in a folder, the innermost last."""
+        if (known := self._rules.get(folder)) is not None:
+            return known
+        outer = self._rules_of(folder.rpartition("/")[0]) if folder else self._outer
+        prefix = f"{folder}/" if folder else ""
+        own = self._read(f"{prefix}.gitignore", f"{self._above}{prefix}")
+        self._rules[folder] = found = (*outer, own) if own else outer
+        return found
+
+    def _rules_above(self) -> tuple[Rules, ...]:
+        top = self._folder.path.resolve()
+        folders = [top, *top.parents]
+        repository = next((one for one in folders if (one / ".git").exists()), None)
+        if repository is None:
+            return ()
+        self._above = f"{top.relative_to(repository).as_posix()}/" if repository != top else ""
+        found: list[Rules] = []
+        for above in reversed(folders[: folders.index(repository) + 1]):
+            files = [".git/info/exclude"] if above == repository else []
+            files += [".gitignore"] if above != top else []
+            base = above.relative_to(repository).as_posix()
+            outer = Folder(above)
+            try:
+                for file in files:
+                    rules = self._read(file, "" if base == "." else f"{base}/", outer)
+                    found += [rules] if rules else []
+            finally:
+                outer.close()
+        return tuple(found)
+
+    def _read(self, path: str, base: str, folder: Folder | None = None) -> Rules | None:
+        try:
+            text = (folder or self._folder).read(path, _MOST_BYTES).decode(errors="replace")
+        except OSError:
+            return None
+        try:
+            return Rules(base, GitIgnoreSpec.from_lines(text.splitlines()))
+        except ValueError:  # of a pattern that is none; git passes over it
+            lines = [line for line in text.splitlines() if _is_pattern(line)]
+            return Rules(base, GitIgnoreSpec.from_lines(lines))
+
+
+def repository_name(folder: Folder) -> str:
+    """What a repository is called that is in a folder: `owner/name` of its origin, else the name of the folder."""
+    try:
+        config = folder.read(".git/config", _MOST_BYTES).decode(errors="replace")
+    except OSError:
+        config = ""
+    if origin := re.search(r'^\s*\[remote "origin"\]\s*$(?:\n(?!\s*\[).*)*?\n\s*url\s*=\s*(\S+)', config, re.MULTILINE):
+        place = re.search(r"[:/]([A-Za-z0-9._-]+/[A-Za-z0-9._-]+?)(?:\.git)?/?$", origin[1])
+        if place and ".." not in place[1]:
+            return place[1][:200]
+    name = re.sub(r"[^A-Za-z0-9._@-]+", "-", Path(folder.path).resolve().name).strip("-")
+    return name[:200] or "code"
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True

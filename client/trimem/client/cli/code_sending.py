@@ -1,0 +1,103 @@
+"""The files of a folder on their way into the index: those that changed, and the names of the others."""
+
+from collections.abc import Iterator, Mapping
+from errno import ELOOP, ENOTDIR
+from hashlib import sha256
+
+from trimem.client import FileToIndex, IndexResult, TrimemClient, UnchangedFile
+from trimem.client.cli.code_progress import Bar
+from trimem.client.cli.code_reading import Folder, NotRegularError
+from trimem.client.cli.code_walking import Found, Skipped
+from trimem.client.cli.failures import complain
+
+
+class Sending:
+    """One run over the files that were found."""
+
+    def __init__(self, client: TrimemClient, folder: Folder, repository: str, found: Found, *, most_bytes: int) -> None:
+        self._client = client
+        self._folder = folder
+        self._most_bytes = most_bytes
+        #: Files that need not be sent, of which `_unchanged` are named.
+        self._passed = self._unchanged = 0
+        self.repository = repository
+        self.found = found
+        self.result = IndexResult()
+        #: What is remarkable about stored files, by path.
+        self.notes: dict[str, str] = {}
+        self.is_done = False
+
+    def run(self, bar: Bar, *, commit: bool, keep_others: bool) -> None:
+        """Index all files. Raises TrimemError when that cannot go on."""
+
+        def settle(result: IndexResult) -> None:
+            self._settle(result)
+            bar.show(self._passed + result.settled - self._unchanged)
+
+        for path, problem in self.found.problems.items():
+            complain(f"{path}: {problem}")
+        known = {file.path: file.content_hash for file in self._client.list_files(self.repository)}
+        self._settle(
+            self._client.index_files(
+                self.repository, self._files(known, bar), commit=commit, keep_others=keep_others, on_progress=settle
+            )
+        )
+        self.is_done = True
+
+    def _files(self, known: Mapping[str, str], bar: Bar) -> Iterator[FileToIndex]:
+        for path in self.found.files:
+            content = self._read(path)
+            if content is not None and sha256(content).hexdigest() != known.get(path):
+                yield path, content
+                continue
+            self._passed += 1
+            bar.show(self._passed + self.result.settled - self._unchanged)
+            if content is not None or (path in self.found.problems and path in known):
+                self._unchanged += 1
+                yield UnchangedFile(path, known[path])
+        # Of a folder that cannot be read nobody knows what is gone: its files are kept.
+        unknown = tuple(path for path in self.found.problems if path.endswith("/"))
+        for path in known:
+            if path.startswith(unknown) or "/" in unknown:
+                self._passed += 1
+                self._unchanged += 1
+                yield UnchangedFile(path, known[path])
+        bar.resolve()
+
+    def _read(self, path: str) -> bytes | None:
+        """What is in a file; None when it is not to be sent, which is noted."""
+        found = self.found
+        try:
+            content = self._folder.read(path, self._most_bytes)
+        except FileNotFoundError:
+            found.skipped[path] = Skipped.VANISHED
+            complain(f"{path}: vanished before it was read")
+        except NotRegularError:
+            found.skipped[path] = Skipped.SPECIAL
+        except OSError as error:
+            if error.errno in {ELOOP, ENOTDIR}:  # a part of the path became a link after it was found
+                found.skipped[path] = Skipped.LINK
+            else:
+                self._fail(path, f"cannot be read: {error.strerror or error}")
+        else:
+            if len(content) > self._most_bytes:
+                found.skipped[path] = Skipped.TOO_LARGE
+            elif b"\0" in content:
+                found.skipped[path] = Skipped.BINARY
+            else:
+                return content
+        return None
+
+    def _settle(self, result: IndexResult) -> None:
+        self.result = result
+        for one in result.results:
+            if one.error is not None:
+                self._fail(one.path, str(one.error))
+            elif one.note:
+                self.notes[one.path] = one.note
+
+    def _fail(self, path: str, reason: str) -> None:
+        """Say why a file is not stored, once."""
+        if path not in self.found.problems:
+            self.found.problems[path] = reason
+            complain(f"{path}: {reason}")

@@ -1,0 +1,89 @@
+"""Graphs as text, Mermaid and Graphviz: whatever names are like."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from trimem.client import Edge, EdgeConfidence, Node, Traversal, TraversedNode
+from trimem.client.cli.graph_formats import dot, mermaid, steps, text
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+HOSTILE = 'a"]; click n0 "javascript:x" <b>&amp; \\" \\N `x` \x1b[31m\n%% {end} #quot;'
+
+
+def node(label: str, kind: str = "function") -> Node:
+    properties = {"path": f"{label}.py", "start_line": 1}
+    return Node(
+        id=label, type=kind, label=label, namespace="code/x", properties=properties, create_time=NOW, update_time=NOW
+    )
+
+
+def edge(source: str, target: str, confidence: EdgeConfidence | None = EdgeConfidence.RESOLVED) -> Edge:
+    return Edge(
+        id=f"{source}{target}", source_id=source, target_id=target, type="calls", namespace="code/x",
+        confidence=confidence, properties={"lines": [7]}, create_time=NOW, update_time=NOW,
+    )  # fmt: skip
+
+
+def traversal(edges: list[Edge], **depths: int) -> Traversal:
+    nodes = tuple(TraversedNode(node=node(label), depth=depth) for label, depth in depths.items())
+    return Traversal(nodes=nodes, edges=tuple(edges), complete=True)
+
+
+def test_each_node_is_shown_once_below_the_nearest() -> None:
+    found = traversal(
+        [edge("b", "a"), edge("c", "a"), edge("d", "b"), edge("d", "c"), edge("a", "d"), edge("a", "a")],
+        a=0, b=1, c=1, d=2,
+    )  # fmt: skip
+    assert [(step.node.id, step.depth) for step in steps(found)] == [("a", 0), ("b", 1), ("d", 2), ("c", 1)]
+    assert list(text(found)) == [
+        "a  a.py:1",
+        "  <- calls b  b.py:1",
+        "    <- calls d  d.py:1",
+        "  <- calls c  c.py:1",
+    ]
+
+
+def test_what_is_unsure_or_external_is_said() -> None:
+    found = Traversal(
+        nodes=(
+            TraversedNode(node=node("a"), depth=0),
+            TraversedNode(node=node("x", kind="external"), depth=1),
+            TraversedNode(node=node("y"), depth=1),
+        ),
+        edges=(edge("a", "x", EdgeConfidence.UNRESOLVED), edge("a", "y", EdgeConfidence.INFERRED)),
+        complete=True,
+    )
+    assert list(text(found))[1:] == [
+        "  -> calls x  external x.py:1  (unresolved)",
+        "  -> calls y  y.py:1  (inferred)",
+    ]
+    assert '  n0 -.->|"calls"| n1' in list(mermaid(found))
+    assert '  n0 -> n1 [label="calls", style=dashed];' in list(dot(found))
+
+
+def test_several_starts_are_all_there() -> None:
+    assert [step.node.id for step in steps(traversal([edge("a", "b")], a=0, b=0, c=0))] == ["a", "b", "c"]
+
+
+def test_nothing_in_a_name_is_syntax_for_mermaid() -> None:
+    lines = list(mermaid(traversal([], **{HOSTILE: 0})))
+    assert len(lines) == 2
+    match = re.fullmatch(r'  n0\["(.*)"\]', lines[1])
+    assert match is not None
+    assert re.fullmatch(r"(?:[\w .,=/-]|#\d+;)*", match[1]), match[1]
+
+
+def test_nothing_in_a_name_is_syntax_for_graphviz() -> None:
+    label = list(dot(traversal([], **{HOSTILE: 0})))[3]
+    match = re.fullmatch(r'  n0 \[label="((?:[^"\\]|\\\\|\\")*)"\];', label)
+    assert match is not None, label
+    assert match[1].replace('\\"', '"').replace("\\\\", "\\").count("\\N") == 1
+
+
+@pytest.mark.parametrize("write", [text, mermaid, dot])
+def test_no_name_steers_the_terminal(write: object) -> None:
+    assert callable(write)
+    assert all(line.isprintable() for line in write(traversal([], **{HOSTILE: 0})))
