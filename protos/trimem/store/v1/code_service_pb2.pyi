@@ -350,7 +350,9 @@ class FileContent(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path in the repository, with `/`, 1 to 1,024 bytes: not absolute, without `.` or `..` as a part. Required."""
+    """Path in the repository, with `/`, 1 to 1,024 bytes: not absolute, without an empty part, `.` or `..`, without
+    backslashes and control characters. Required.
+    """
     content: _builtins.bytes
     """What is in it, at most CODE_MAX_FILE_BYTES, by default 1 MiB. A file with a NUL is binary, and refused."""
     def __init__(
@@ -378,8 +380,8 @@ class FileUnchanged(_message.Message):
     path: _builtins.str
     """Path in the repository. Required."""
     content_hash: _builtins.str
-    """Its `SourceFile.content_hash`: when that is not what is stored, the file is reported as not stored, and kept as it
-    was.
+    """Its `SourceFile.content_hash`: when that is not what is stored, the file is reported with FAILED_PRECONDITION, and
+    kept as it was.
     """
     def __init__(
         self,

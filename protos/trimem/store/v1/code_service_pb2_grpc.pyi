@@ -45,14 +45,20 @@ class CodeServiceStub:
 
     Each file is stored by itself, durably, while the stream goes on: what is stored stays when the call fails or is
     cancelled, and is unchanged the next time. A file whose content is stored already costs nothing; of a changed one
-    only the chunks that are new are embedded. A file that cannot be stored does not stop the others: the answer says
-    why. Memory is bounded: the store reads no faster than it writes. To know what need not be sent, see ListFiles.
+    only the chunks that are new are embedded: those of which the models read something that they have not read in this
+    repository. They read the path, too. A file that cannot be stored does not stop the others: the answer says why. Of
+    two files of one path the first counts. Memory is bounded: the store reads no faster than it writes. To know what
+    need not be sent, see ListFiles.
 
-    With `commit` as its last message, files of the repository that the stream did not name are deleted, and calls and
-    imports are resolved across all files. Without it, files are found by SearchCode, and the graph stays as it was.
+    With `commit` as its last message, files of the repository that the stream did not name are deleted, all of them when
+    it named none, and calls and imports are resolved across all files. A file that was named and could not be stored
+    stays as it was. Without `commit`, files are found by SearchCode, and the graph stays as it was.
 
-    Fails with ABORTED when another call indexes the same repository, and with UNAVAILABLE while the embedder cannot be
-    reached: nothing of a repository is stored without its vectors, as it can be sent again. Retry: safe.
+    Fails with ABORTED when another call indexes the same repository, with RESOURCE_EXHAUSTED when as many calls index as
+    CODE_MAX_INDEXINGS allows, and with UNAVAILABLE while the embedder cannot be reached: nothing of a repository is
+    stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored without: it is found
+    by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files from the start of the
+    stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the call. Retry: safe.
 
     Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
     """
@@ -91,14 +97,20 @@ class CodeServiceAsyncStub(CodeServiceStub):
 
     Each file is stored by itself, durably, while the stream goes on: what is stored stays when the call fails or is
     cancelled, and is unchanged the next time. A file whose content is stored already costs nothing; of a changed one
-    only the chunks that are new are embedded. A file that cannot be stored does not stop the others: the answer says
-    why. Memory is bounded: the store reads no faster than it writes. To know what need not be sent, see ListFiles.
+    only the chunks that are new are embedded: those of which the models read something that they have not read in this
+    repository. They read the path, too. A file that cannot be stored does not stop the others: the answer says why. Of
+    two files of one path the first counts. Memory is bounded: the store reads no faster than it writes. To know what
+    need not be sent, see ListFiles.
 
-    With `commit` as its last message, files of the repository that the stream did not name are deleted, and calls and
-    imports are resolved across all files. Without it, files are found by SearchCode, and the graph stays as it was.
+    With `commit` as its last message, files of the repository that the stream did not name are deleted, all of them when
+    it named none, and calls and imports are resolved across all files. A file that was named and could not be stored
+    stays as it was. Without `commit`, files are found by SearchCode, and the graph stays as it was.
 
-    Fails with ABORTED when another call indexes the same repository, and with UNAVAILABLE while the embedder cannot be
-    reached: nothing of a repository is stored without its vectors, as it can be sent again. Retry: safe.
+    Fails with ABORTED when another call indexes the same repository, with RESOURCE_EXHAUSTED when as many calls index as
+    CODE_MAX_INDEXINGS allows, and with UNAVAILABLE while the embedder cannot be reached: nothing of a repository is
+    stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored without: it is found
+    by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files from the start of the
+    stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the call. Retry: safe.
 
     Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
     """
@@ -140,14 +152,20 @@ class CodeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Each file is stored by itself, durably, while the stream goes on: what is stored stays when the call fails or is
         cancelled, and is unchanged the next time. A file whose content is stored already costs nothing; of a changed one
-        only the chunks that are new are embedded. A file that cannot be stored does not stop the others: the answer says
-        why. Memory is bounded: the store reads no faster than it writes. To know what need not be sent, see ListFiles.
+        only the chunks that are new are embedded: those of which the models read something that they have not read in this
+        repository. They read the path, too. A file that cannot be stored does not stop the others: the answer says why. Of
+        two files of one path the first counts. Memory is bounded: the store reads no faster than it writes. To know what
+        need not be sent, see ListFiles.
 
-        With `commit` as its last message, files of the repository that the stream did not name are deleted, and calls and
-        imports are resolved across all files. Without it, files are found by SearchCode, and the graph stays as it was.
+        With `commit` as its last message, files of the repository that the stream did not name are deleted, all of them when
+        it named none, and calls and imports are resolved across all files. A file that was named and could not be stored
+        stays as it was. Without `commit`, files are found by SearchCode, and the graph stays as it was.
 
-        Fails with ABORTED when another call indexes the same repository, and with UNAVAILABLE while the embedder cannot be
-        reached: nothing of a repository is stored without its vectors, as it can be sent again. Retry: safe.
+        Fails with ABORTED when another call indexes the same repository, with RESOURCE_EXHAUSTED when as many calls index as
+        CODE_MAX_INDEXINGS allows, and with UNAVAILABLE while the embedder cannot be reached: nothing of a repository is
+        stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored without: it is found
+        by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files from the start of the
+        stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the call. Retry: safe.
 
         Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
         """
