@@ -57,7 +57,7 @@ def without_docstrings(content: bytes) -> bytes:
         if (docstring := _docstring_node(node)) is not None:
             first = starts[docstring.lineno - 1] + docstring.col_offset
             last = starts[(docstring.end_lineno or 0) - 1] + (docstring.end_col_offset or 0)
-            pieces.append((first, last, b"" if isinstance(node, ast.Module) or len(node.body) > 1 else b"pass"))
+            pieces.append((first, last, b"" if isinstance(node, ast.Module) else b"pass"))
     for first, last, instead in sorted(pieces, reverse=True):
         content = content[:first] + instead + content[last:]
     return content

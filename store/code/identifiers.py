@@ -86,17 +86,11 @@ def names_asked(query: str) -> dict[str, float]:
     words = line.partition("(")[0].rstrip(" :{;").split()
     if more and (not words or words[0] not in _KEYWORDS):
         return {}
+    # `class Decoder` is the class of that name; `raise error` may be a function `raise_error`.
+    asked = _names_in(words)
     while len(words) > 1 and words[0].lower() in _BEFORE_NAME:
         words = words[1:]
-    parts = [part for part in _SEPARATOR.split(" ".join(words)) if part]
-    if len(words) > 1:
-        return dict.fromkeys(_squeezed([" ".join(parts)]), _OTHERWISE_WRITTEN)
-    asked: dict[str, float] = {}
-    for start in range(len(parts)):
-        share = (len(parts) - start) / len(parts)
-        asked |= dict.fromkeys(_as_written(".".join(parts[start:])), share)
-        asked |= dict.fromkeys(_squeezed([" ".join(parts[start:])]), share * _OTHERWISE_WRITTEN)
-    return asked
+    return _names_in(words) | asked
 
 
 def words_of_chunk(path: str, chunk: Chunk) -> Words:
@@ -122,6 +116,18 @@ def terms_asked(query: str) -> tuple[int, ...]:
 def terms_of_line(line: str) -> frozenset[int]:
     """The words of a line of code."""
     return frozenset(_terms(_IDENTIFIER.findall(line)))
+
+
+def _names_in(words: list[str]) -> dict[str, float]:
+    parts = [part for part in _SEPARATOR.split(" ".join(words)) if part]
+    if len(words) > 1:
+        return dict.fromkeys(_squeezed([" ".join(parts)]), _OTHERWISE_WRITTEN)
+    asked: dict[str, float] = {}
+    for start in range(len(parts)):
+        share = (len(parts) - start) / len(parts)
+        asked |= dict.fromkeys(_as_written(".".join(parts[start:])), share)
+        asked |= dict.fromkeys(_squeezed([" ".join(parts[start:])]), share * _OTHERWISE_WRITTEN)
+    return asked
 
 
 def _terms(identifiers: Iterable[str]) -> Iterator[int]:

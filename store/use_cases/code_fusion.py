@@ -11,8 +11,8 @@ from store.repositories.code_search import CodeCandidate, CodeCandidates
 #: Share of each arm in the score of a fused search.
 CODE, TEXT, WORDS = 0.15, 0.2, 0.65
 
-#: What being called like the query counts, beside all of the above.
-NAMED = 1.0
+#: What being called like the query counts, beside all of the above: more than they do.
+NAMED = 1.5
 
 #: What a similarity is measured against: that of the chunk at this place by similarity.
 _FLOOR_PLACE = 200

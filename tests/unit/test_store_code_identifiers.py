@@ -69,6 +69,11 @@ def test_a_name_that_is_written_just_so_is_more_of_the_query_than_another_spelli
     assert asked == {"=Decoder.decode": 1, "decoderdecode": 0.9, "=decode": 0.5, "decode": 0.45}
 
 
+def test_words_that_languages_reserve_may_be_a_part_of_a_name() -> None:
+    for query, name in (("is instance mock", "_is_instance_mock"), ("raise error", "raiseError")):
+        assert set(names_of("a.py", chunk("", name))) & names_asked(query).keys()
+
+
 def test_a_file_is_called_by_its_first_chunk() -> None:
     def names(path: str, line: int = 1, kind: CodeKind = CodeKind.MODULE) -> set[str]:
         return set(names_of(path, chunk("import os", kind=kind, line=line)))
