@@ -233,7 +233,7 @@ class Meanings:
         found = self._index.qualified.get((family_of(file.language), qualified_name), ())
         classes = [one for one in found if one.is_class]
         near = [one for one in classes if one.file.unit is file.unit]
-        return (near or classes or [None])[0]
+        return next(iter(near or classes), None)
 
     def _in_scope(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
         definitions = file.definitions.get(f"{scope}.{name}" if scope else name)
@@ -250,7 +250,7 @@ class Meanings:
                 return UNKNOWN
             circles = self._circles
             self._open.add(key)
-            found = self._explained(file, scope, definitions, imports or (), types or ())
+            found = self._explained(file, place, definitions, imports or (), types or ())
             self._open.remove(key)
             if self._is_final(circles):
                 self._names[key] = found
@@ -266,7 +266,7 @@ class Meanings:
     def _explained(
         self,
         file: SourceFile,
-        scope: str,
+        place: tuple[str, str],
         definitions: Sequence[Definition] | None,
         imports: Sequence[Import],
         types: Sequence[str],
@@ -278,7 +278,16 @@ class Meanings:
             return found.doubted(bool(types))
         if "" in types:
             return UNKNOWN
-        return _agreed([self._typed(file, scope, type_name) for type_name in types if type_name != "None"])
+        scope, name = place
+        # `name = name` in a class: the one on the right is further out.
+        outer = scope.rpartition(".")[0]
+        return _agreed(
+            [
+                self._typed(file, outer if type_name.lstrip("=").partition(".")[0] == name else scope, type_name)
+                for type_name in types
+                if type_name != "None"
+            ]
+        )
 
     # Types
 
@@ -391,10 +400,13 @@ class Meanings:
             if marks and any(mark.rpartition(".")[2] in rules.properties for mark in marks):
                 return member if sort is Sort.DEFINITION else self._returned(member)
             return member.doubted((qualified, name) in file.attributes)
+        declared = self._in_scope(file, qualified, name) if (qualified, name) in file.bindings else None
+        if declared is not None and declared.sure:
+            return declared
         if known := file.attributes.get((qualified, name)):
             return _agreed([self._typed(file, scope, type_name) for scope, type_name in known])
-        if (qualified, name) in file.bindings:
-            return self._in_scope(file, qualified, name)
+        if declared is not None:
+            return declared
         # Methods beside the type, in any file: those of Go, of Rust, of C++.
         elsewhere = self._index.qualified.get((family_of(file.language), f"{qualified}.{name}"), ())
         near = [one for one in elsewhere if one.file.unit is file.unit]

@@ -33,10 +33,7 @@ _QUERY = """
 
 
 def _call(reading: Reading, node: Node) -> None:
-    name, holder = node.child_by_field_name("name"), node.child_by_field_name("object")
-    if name is not None:
-        target = f"{reading.name(holder)}.{text_of(name)}" if holder is not None else text_of(name)
-        reading.add_call(name, target)
+    reading.add_call(node.child_by_field_name("name") or node, reading.name(node).removesuffix("()"))
 
 
 def _annotation(reading: Reading, node: Node) -> None:

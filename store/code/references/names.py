@@ -54,8 +54,8 @@ def dotted_name(node: Node | None, syntax: NameSyntax) -> str:
             return ".".join(reversed(parts))
         if kind in syntax.members:
             holder, name = syntax.members[kind]
-            called = kind in syntax.method_calls and bool(parts or marks)
-            parts.append((text_of(_name_of(node, name, syntax)) or UNKNOWN) + ("()" if called else "") + marks)
+            called = "()" if kind in syntax.method_calls else ""
+            parts.append((text_of(_name_of(node, name, syntax)) or UNKNOWN) + called + marks)
             marks, node = "", node.child_by_field_name(holder)
             if node is None:
                 return ".".join(reversed(parts))

@@ -101,6 +101,8 @@ def _call(reading: Reading, node: Node) -> None:
     if function is None:
         return
     target = reading.name(function)
+    if target == "super":
+        return  # not a call of what it gives: the method that is called on that is
     # The decorator that a definition has is used by the definition, but called where the definition is.
     in_decorator = node.parent is not None and node.parent.type == "decorator"
     scope = reading.scopes.around(reading.scope(node)) if in_decorator else None
