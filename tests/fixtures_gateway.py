@@ -32,6 +32,7 @@ from servicekit.channels import open_channel
 from servicekit.server import Server
 from servicekit.settings import ServiceSettings
 from servicekit.streams import complete
+from tests.fixtures_gateway_code import code_handlers
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2, event_service_pb2_grpc
 
@@ -213,7 +214,10 @@ async def gateway(*, store: Fake | None = None, embedder: Fake | None = None, **
         if store is not None:
             servicer = FakeEvents(store)
             servers["store"], values["store_target"] = await stack.enter_async_context(
-                backend_server(add=lambda s: event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, s))
+                backend_server(
+                    add=lambda s: event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, s),
+                    handlers=code_handlers(store),
+                )
             )
         if embedder is not None:
             other = FakeEmbedding(embedder)

@@ -1,5 +1,6 @@
 """What JSON each kind of protobuf field is written as, and what to say when it is not."""
 
+import base64
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -45,8 +46,11 @@ def is_json_of(field: FieldDescriptor, value: Json) -> bool:
         return False
     if name and not _is_wrapper(field):
         return name == "Value" or isinstance(value, dict if name in _OBJECTS else list if name == "ListValue" else str)
-    return isinstance(value, _scalar_types(wrapped(field))) and (
-        isinstance(value, bool) == (wrapped(field).cpp_type == FieldDescriptor.CPPTYPE_BOOL)
+    scalar = wrapped(field)
+    if scalar.type == FieldDescriptor.TYPE_BYTES:
+        return isinstance(value, str) and _is_base64(value)
+    return isinstance(value, _scalar_types(scalar)) and (
+        isinstance(value, bool) == (scalar.cpp_type == FieldDescriptor.CPPTYPE_BOOL)
     )
 
 
@@ -91,6 +95,18 @@ def _free_form(value: Json, path: str) -> Iterator[FieldViolation]:
 
 def _is_wrapper(field: FieldDescriptor) -> bool:
     return well_known(field).endswith("Value") and well_known(field) not in _FREE_FORM
+
+
+def _is_base64(text: str) -> bool:
+    """Whether it is that, of either alphabet, padded or not.
+
+    json_format leaves out what is none: a text that somebody forgot to encode would be stored as other bytes.
+    """
+    try:
+        base64.b64decode((text + "=" * (-len(text) % 4)).replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

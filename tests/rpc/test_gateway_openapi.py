@@ -16,12 +16,15 @@ from referencing.jsonschema import DRAFT202012
 
 from gateway.http.openapi.document import openapi_document
 from tests.fixtures_gateway import Fake, Rig, gateway
+from tests.fixtures_gateway_code import CODE, GRAPH
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2
 
 SERVICES = [
     embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"],
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
+    CODE,
+    GRAPH,
 ]
 
 

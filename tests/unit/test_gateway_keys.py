@@ -11,7 +11,7 @@ from gateway.auth.bearer import bearer_token
 from gateway.auth.keys import KeyState, create_key, is_id, is_name, parse_token
 from gateway.auth.scopes import Scope, scope_of
 from trimem.embedding.v1 import embedding_pb2, model_admin_pb2
-from trimem.store.v1 import event_service_pb2, store_admin_pb2
+from trimem.store.v1 import code_service_pb2, event_service_pb2, graph_service_pb2, store_admin_pb2
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -131,13 +131,16 @@ def test_a_token_stands_behind_bearer_in_the_only_header(headers: list[str | byt
 
 def test_reads_read_and_all_else_writes_but_embedding_is_its_own() -> None:
     events = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
+    code = code_service_pb2.DESCRIPTOR.services_by_name["CodeService"]
+    graph = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"]
     embedding = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]
+    stored = [*events.methods, *code.methods, *graph.methods]
+    reads = {"GetEvent", "ListEvents", "SearchEvents"}
+    reads |= {"ListRepositories", "ListFiles", "GetChunk", "SearchCode"}
+    reads |= {"GetNode", "SearchNodes", "Traverse", "FindPath"}
 
-    assert {method.name for method in events.methods if scope_of(method) is Scope.READ} == {
-        "GetEvent",
-        "ListEvents",
-        "SearchEvents",
-    }
+    assert {method.name for method in stored if scope_of(method) is Scope.READ} == reads
+    assert {scope_of(method) for method in stored if method.name not in reads} == {Scope.WRITE}
     assert {scope_of(method) for method in embedding.methods} == {Scope.EMBED}
     # They are not public; if they were, nobody could change anything with `read`.
     admin = [

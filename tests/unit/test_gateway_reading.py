@@ -93,6 +93,14 @@ def test_a_vector_of_integers_and_of_the_largest_floats_is_read() -> None:
     assert list(message.vector.values) == [1, -2, 3.4028234663852886e38, 0]
 
 
+@pytest.mark.parametrize("text", ["-_8=", "-_8", "+/8=", "+/8"])
+def test_bytes_are_base64_of_either_alphabet_with_padding_or_without(text: str) -> None:
+    message = Everything()
+    read_message({"raw": text}, message)
+
+    assert message.raw == b"\xfb\xff"
+
+
 @pytest.mark.parametrize("wrong", [1e39, -1e39, 10**400, True, "x", None])
 def test_the_number_of_a_vector_that_does_not_fit_is_named(wrong: Any) -> None:
     request = event_service_pb2.SearchEventsRequest()
@@ -105,7 +113,7 @@ def test_the_number_of_a_vector_that_does_not_fit_is_named(wrong: Any) -> None:
     [
         ("text", [5, True, [], {}], "must be a string"),
         ("text", ["\ud800"], "must be valid Unicode text"),
-        ("raw", [5, "a"], "must be base64"),
+        ("raw", [5, "a", "=", "YQ==YQ==", "YW\nFh", "print(1)", "ü", "\ud800"], "must be base64"),
         ("flag", ["true", 1, 0, [], {}], "must be true or false"),
         ("a_int32", [True, 1.5, "many", "", [], {}, 2**31, 1e300], "must be an integer from -2147483648 to 2147483647"),
         ("a_uint32", [-1, 2**32], "must be an integer from 0 to 4294967295"),

@@ -20,7 +20,8 @@ class RetryPolicy:
         """Seconds to wait after this attempt, from 1, has failed; None when the error is final."""
         if attempt >= self.attempts or not _may_pass(error):
             return None
-        # What failed at the same moment must not come back at the same moment.
+        # What failed at the same moment must not come back at the same moment. Services have this in servicekit.jitter,
+        # which the client must do without.
         spread = random.uniform(0.5, 1)  # noqa: S311 - it guards no secret
         pause = min(self.first_pause * 2 ** min(attempt - 1, 32), self.longest_pause) * spread
         if error.retry_after is not None:  # never sooner than the server says
