@@ -6,11 +6,18 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from servicekit.status import status_of
 from store.graph import Edge, Node, edge_id
 from store.repositories.graph import GraphRepository, NodeFilter, Walk, Walked
 from store.repositories.memory_graph import MemoryGraph
 from store.repositories.postgres.graph import PostgresGraph
-from tests.fixtures_store import NewDatabase, migrated, open_database
+from store.servicers.graph_servicer import GraphServicer, GraphUseCases
+from tests.fixtures_store import NewDatabase, migrated, open_database, running, store_settings
+from trimem.store.v1 import graph_service_pb2, graph_service_pb2_grpc
 
 #: Bytes that an answer may have, in most tests.
 ROOM = 3 * 1024 * 1024
@@ -24,6 +31,41 @@ async def empty_graph(kind: str, new_database: NewDatabase) -> AsyncIterator[Gra
         return
     async with open_database(await migrated(await new_database())) as database:
         yield PostgresGraph(database)
+
+
+@asynccontextmanager
+async def served_graph(
+    new_database: NewDatabase,
+) -> AsyncIterator[tuple["graph_service_pb2_grpc.GraphServiceAsyncStub", GraphRepository]]:
+    """GraphService on a port of its own, and the graph behind it, which is empty."""
+    async with empty_graph("postgres", new_database) as graph:
+
+        def add(server: grpc.aio.Server) -> None:
+            servicer = GraphServicer(GraphUseCases.on(graph))
+            graph_service_pb2_grpc.add_GraphServiceServicer_to_server(servicer, server)
+
+        service = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
+        async with (
+            running(store_settings(), service, add) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            yield graph_service_pb2_grpc.GraphServiceStub(channel), graph
+
+
+async def refusal(call: Any) -> tuple[str, str]:
+    """The code of an error, and the field that it names, or else its reason."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    said = caught.value.code().name
+    bad_request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
+    for detail in status_of(caught.value).details:
+        if detail.Unpack(bad_request):
+            [violation] = bad_request.field_violations
+            return said, violation.field
+    for detail in status_of(caught.value).details:
+        if detail.Unpack(info):
+            return said, info.reason
+    return said, ""
 
 
 async def walk(graph: GraphRepository, *starts: int, room: int = ROOM, **fields: Any) -> Walked:

@@ -90,7 +90,7 @@ def _refuse_others() -> None:
     if names := ", ".join(found.scalars()):
         raise CommandError(
             f"there are tables already that Trimem wants to make: {names}. Code can be indexed again: rename or drop "
-            "them, and migrate again. Nothing was changed"
+            "them, and migrate again. This revision changed nothing"
         )
 
 
