@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from store.code.cutting import cut
-from store.code.positions import UTF8_MARK, WHITE_SPACE
+from store.code.positions import UTF8_MARK
 from store.code.source import CutFile, Symbol
 
 _FOLDER = Path(__file__).parent / "data" / "code"
@@ -47,14 +47,14 @@ def assert_whole(path: str, content: bytes) -> CutFile:
     for number, chunk in enumerate(file.chunks):
         start, end = chunk.span.start_byte, chunk.span.end_byte
         assert at <= start < end <= len(content)
-        assert not content[at:start].strip(WHITE_SPACE)
+        assert not content[at:start].decode(errors="replace").strip()
         text = content[start:end].removeprefix(UTF8_MARK if number == 0 else b"")
         assert text.decode(errors="replace") == chunk.content
         assert chunk.span.start_line == content.count(b"\n", 0, start) + 1
         assert chunk.span.end_line == content.count(b"\n", 0, end - 1) + 1
         assert 0 < len("".join(chunk.content.split())) <= LIMIT
         at = end
-    assert not content[at:].strip(WHITE_SPACE).removeprefix(UTF8_MARK).strip(WHITE_SPACE)
+    assert not content[at:].removeprefix(UTF8_MARK if not at else b"").decode(errors="replace").strip()
     assert file.line_count == len(content.split(b"\n")) - (not content or content.endswith(b"\n"))
     return file
 

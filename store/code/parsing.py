@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from store.code.languages.language import Language
 
-#: Seconds for one file. Sources are parsed at some MB a second: this is for those that confuse a grammar.
+#: Seconds of computing for one file. Sources are parsed at some MB a second: this is for those that confuse a grammar.
 PARSE_SECONDS = 5.0
 
 # The parser holds the interpreter's lock, but for the moments in which it asks for more of the source.
@@ -29,7 +29,7 @@ class Syntax:
 
 def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) -> Syntax | None:
     """The syntax tree; None when it took too long. Never fails: what is no source gives errors in the tree."""
-    deadline = time.monotonic() + seconds
+    deadline = time.thread_time() + seconds
     length = _READ_BYTES
 
     def read(offset: int, point: tree_sitter.Point) -> bytes:
@@ -38,7 +38,7 @@ def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) ->
 
     def is_late(offset: int, has_error: bool) -> bool:
         del offset, has_error
-        return time.monotonic() > deadline
+        return time.thread_time() > deadline
 
     try:
         tree = tree_sitter.Parser(_grammar(language)).parse(read, progress_callback=is_late)

@@ -5,7 +5,7 @@ from bisect import bisect_right
 import numpy as np
 import numpy.typing as npt
 
-#: What may lie between chunks. White space beyond ASCII counts as text: it is rare, and may mean something.
+#: What lies between chunks. White space beyond ASCII does so only where there is nothing else.
 WHITE_SPACE = b" \t\r\n\f\v"
 
 UTF8_MARK = b"\xef\xbb\xbf"
@@ -64,7 +64,7 @@ class Positions:
         piece = self.content[start:end]
         first = start + len(piece) - len(piece.lstrip(WHITE_SPACE))
         last = start + len(piece.rstrip(WHITE_SPACE))
-        if first >= last:
+        if first >= last or (not 32 < self.content[first] < 128 and not self.text(first, last).strip()):
             return start, start
         line = max(start, self.line_start(first))
         return (line if not self.content[line:first].strip(b" \t") else first), last

@@ -98,7 +98,7 @@ def span_of(positions: Positions, start: int, end: int) -> Span:
 def string_text(positions: Positions, node: Node) -> str:
     """A docstring that is a string, without quotes and indentation."""
     found = _STRING.match(positions.text(*node.byte_range))
-    return inspect.cleandoc(found.group(2)).strip()[:MAX_DOCSTRING] if found else ""
+    return inspect.cleandoc(found.group(2).replace("\r\n", "\n")).strip()[:MAX_DOCSTRING] if found else ""
 
 
 _COMMENT_MARKS = re.compile(r"^\s*(?:/\*[*!]*<?|//[/!]*<?|\*+/|\*(?!/)|#+|;+)?[ \t]?|\s*\*+/\s*$")
@@ -130,6 +130,8 @@ def _split(name: str) -> tuple[str, str]:
 
 def _dotted(path: str) -> str:
     """Without type arguments, references, lifetimes, quotes; joined by dots."""
+    if not path or path.isidentifier():
+        return path
     while (bare := _ARGUMENTS.sub("", path)) != path:
         path = bare
     return ".".join(part for part in _NO_NAMES.sub("", path).replace("::", ".").split(".") if part)
