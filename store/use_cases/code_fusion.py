@@ -9,7 +9,7 @@ from uuid import UUID
 from store.repositories.code_search import CodeCandidate, CodeCandidates
 
 #: Share of each arm in the score of a fused search.
-CODE, TEXT, WORDS = 0.15, 0.2, 0.65
+CODE, TEXT, WORDS = 0.25, 0.15, 0.6
 
 #: What being called like the query counts, beside all of the above: more than they do.
 NAMED = 1.5
