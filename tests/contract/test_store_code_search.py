@@ -146,8 +146,8 @@ async def test_rare_words_weigh_more_within_a_repository_as_over_all(kept: Kept)
     common = [file(f"{number}.py", (f"f{number}", "common word")) for number in range(9)]
     await kept.write(*common, file("rare.py", ("g", "rare word")))
     await kept.write(file("other.py", ("h", "something else")), repository="acme/frontend")
-    for matching in ({}, {"repository": REPOSITORY}):
-        found = sorted(await kept.find(by_words("common rare"), **matching), key=lambda one: -one.words)
+    for repository in ("", REPOSITORY):
+        found = sorted(await kept.find(by_words("common rare"), repository=repository), key=lambda one: -one.words)
         chunks = await kept.search.chunks([one.id for one in found], CodeFilter())
         assert chunks[found[0].id].path == "rare.py"
         assert len(found) == 10

@@ -2,7 +2,7 @@
 
 import ast
 
-from benchmarks.code import claims
+from benchmarks.code import Rows, claims
 from benchmarks.support import library
 from benchmarks.support.code_party import places, rank_of
 from trimem.store.v1 import code_service_pb2 as pb
@@ -81,8 +81,10 @@ def test_a_hit_answers_with_each_definition_in_it() -> None:
 
 
 def test_promises_are_kept_or_not() -> None:
-    rows = [{"mode": mode, "mrr": mrr} for mode, mrr in (("CODE", 0.3), ("TEXT", 0.4), ("NAMES", 0.5), ("FUSED", 0.4))]
-    found = {
+    rows: Rows = [
+        {"mode": mode, "mrr": mrr} for mode, mrr in (("CODE", 0.3), ("TEXT", 0.4), ("NAMES", 0.5), ("FUSED", 0.4))
+    ]
+    found: dict[str, Rows] = {
         "index": [{"seconds": 100.0, "embedded": 9}, {"seconds": 4.0, "embedded": 0}, {"seconds": 5.0, "embedded": 1}],
         "names": [{"query": "exact", "first": 0.96}],
         "graph": [{"direction": "OUT", "max_ms": 2000.0}],
