@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from servicekit import tasks
 from servicekit.errors import FailedPreconditionError, InvalidArgumentError, TrimemError
 from store.code.cutting import CUT_VERSION
 from store.code.paths import accept_path
@@ -21,6 +22,9 @@ from store.use_cases.prepare_code import PreparedFile, accept_content, prepare_f
 #: What is looked up at once: files, and bytes of their content. A few times as much is in memory.
 _READ_FILES = 256
 _READ_BYTES = 2 * 1024 * 1024
+
+#: Seconds without a word after which what was said is stored.
+_PAUSE = 0.5
 
 #: Chunks that are embedded and written at once, and more when a file has more: some calls of the embedder.
 _BATCH_CHUNKS = 256
@@ -79,14 +83,27 @@ async def embed_batches(
 
 
 async def _groups(items: AsyncIterator[FileItem]) -> AsyncGenerator[list[FileItem], None]:
+    """Files that are looked up together; few of them when the caller makes a pause."""
     group: list[FileItem] = []
     size = 0
-    async for item in items:
-        group.append(item)
-        size += len(item.content) if isinstance(item, FileContent) else 0
-        if len(group) == _READ_FILES or size >= _READ_BYTES:
-            yield group
-            group, size = [], 0
+    reading = asyncio.ensure_future(anext(items, None))
+    try:
+        while True:
+            await asyncio.wait([reading], timeout=_PAUSE if group else None)
+            if not reading.done():
+                yield group
+                group, size = [], 0
+                continue
+            if (item := reading.result()) is None:
+                break
+            reading = asyncio.ensure_future(anext(items, None))
+            group.append(item)
+            size += len(item.content) if isinstance(item, FileContent) else 0
+            if len(group) == _READ_FILES or size >= _READ_BYTES:
+                yield group
+                group, size = [], 0
+    finally:
+        await tasks.cancel(reading)
     if group:
         yield group
 

@@ -280,14 +280,17 @@ async def test_a_deadline_ends_the_call_and_its_lock(store: StoreUnderTest) -> N
     await until(lambda: is_free(store, "b.py"))
 
 
-async def test_a_lock_that_is_lost_stops_the_call(store: StoreUnderTest) -> None:
+@pytest.mark.parametrize("condition", ["application_name = 'trimem-store'", "query LIKE '%named%'"])
+async def test_a_database_that_is_gone_stops_the_call(store: StoreUnderTest, condition: str) -> None:
+    """All connections, or the one that holds the right to index."""
     store.embedder.gate.clear()
     call = asyncio.create_task(index(store, {"a.py": module("a")}, COMMIT))
     await until(lambda: is_asked(store))
-    await store.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
-        "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    ended = await store.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE datname = current_database() AND pid <> pg_backend_pid() AND {condition}"
     )
+    assert ended
     await asyncio.sleep(0.1)
     store.embedder.gate.set()
 
