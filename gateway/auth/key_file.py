@@ -175,7 +175,8 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         with suppress(FileNotFoundError, PermissionError):  # root must not lock the owner out
-            _belong(descriptor, path.stat())
+            owned = path.stat()
+            os.fchown(descriptor, owned.st_uid, owned.st_gid)
         yield
     finally:
         os.close(descriptor)  # releases the lock
@@ -204,17 +205,13 @@ def _write(path: Path, keys: Sequence[ApiKey]) -> None:
 def _stay_readable(descriptor: int, path: Path) -> None:
     """Give a new file the owner, group and mode of the one that it replaces. Raises KeyFileError."""
     try:
-        _belong(descriptor, path.stat())
+        like = path.stat()
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+        os.fchmod(descriptor, like.st_mode & 0o777)
     except FileNotFoundError:
         pass
     except PermissionError:
         raise KeyFileError(f"{path}: only its owner or root may change it, or it would get another owner") from None
-
-
-def _belong(descriptor: int, like: os.stat_result) -> None:
-    """Give a file the owner, group and mode of another one."""
-    os.fchown(descriptor, like.st_uid, like.st_gid)
-    os.fchmod(descriptor, like.st_mode & 0o777)  # second, or the old owner's could be the new one's for a moment
 
 
 def _sync_folder(folder: Path) -> None:

@@ -47,9 +47,10 @@ def test_only_its_owner_may_read_a_new_one(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_who_could_read_it_still_can(path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o400])
+def test_who_could_read_it_still_can(path: Path, mode: int) -> None:
     add(path)
-    path.chmod(0o640)
+    path.chmod(mode)
     if os.geteuid() == 0:
         os.chown(path, 12345, 23456)
     before = path.stat()
@@ -67,7 +68,7 @@ def test_its_owner_is_not_locked_out_by_root(path: Path) -> None:
     add(path, "ci")
 
     lock = path.with_name(".keys.json.lock").stat()
-    assert (lock.st_uid, lock.st_gid) == (12345, 23456)
+    assert (lock.st_uid, lock.st_gid, lock.st_mode & 0o777) == (12345, 23456, 0o600)
 
 
 def test_one_who_would_take_it_from_its_owner_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
