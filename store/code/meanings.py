@@ -297,7 +297,8 @@ class Meanings:
             return UNKNOWN
         found = self.of(file, scope, type_name.removeprefix("="))
         if found is None:
-            return UNKNOWN
+            named = type_name[0] != "=" and not type_name.endswith("()")
+            return Meaning(Sort.OUTSIDE, label=type_name, sure=False) if named else UNKNOWN
         if type_name.startswith("="):
             return found.doubted()
         return found.doubted() if type_name.endswith("()") else _instance(found)

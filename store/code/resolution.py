@@ -36,7 +36,7 @@ def resolve(repository: str, files: Iterable[tuple[str, str, Outline]]) -> Resol
     resolver.add_definitions()
     for path, _, outline in files:
         resolver.add_references(index.files[path], outline)
-    return Resolved(list(resolver.nodes.values()), resolver.edges)
+    return Resolved(resolver.nodes, resolver.edges)
 
 
 class _Resolver:
@@ -46,7 +46,8 @@ class _Resolver:
         self._index = index
         self._meanings = Meanings(index)
         self._namespace = f"{CODE_NAMESPACE}{index.repository}"
-        self.nodes: dict[UUID, Node] = {}
+        self._externals: dict[str, UUID] = {}
+        self.nodes: list[Node] = []
         self.edges: list[Edge] = []
 
     def add_definitions(self) -> None:
@@ -97,8 +98,13 @@ class _Resolver:
         for each in outline.imports:
             for target, confidence in self._imported(file, each):
                 _add(found, (file.id, "imports", target), confidence, each.line)
+        hits: dict[tuple[ReferenceKind, str, str], tuple[UUID, EdgeConfidence] | None] = {}
         for reference in outline.references:
-            if (hit := self._referred(file, reference)) is not None:
+            # The same name in the same place means the same.
+            key = (reference.kind, reference.scope, reference.target)
+            if key not in hits:
+                hits[key] = self._referred(file, reference)
+            if (hit := hits[key]) is not None:
                 source = file.definition_at(reference.scope, reference.line)
                 _add(found, (source.id if source else file.id, reference.kind, hit[0]), hit[1], reference.line)
         for (source_id, kind, target_id), (confidence, lines) in found.items():
@@ -177,13 +183,14 @@ class _Resolver:
 
     def _external(self, label: str) -> UUID:
         label = label[:MAX_LABEL]
-        node_id = self._index.id("external", label)
-        if node_id not in self.nodes:
+        node_id = self._externals.get(label)
+        if node_id is None:
+            node_id = self._externals[label] = self._index.id("external", label)
             self._node(node_id, "external", label, {"name": label.rpartition(".")[2]})
         return node_id
 
     def _node(self, node_id: UUID, node_type: str, label: str, properties: dict[str, object]) -> None:
-        self.nodes[node_id] = Node(node_id, node_type, label[:MAX_LABEL], self._namespace, properties)
+        self.nodes.append(Node(node_id, node_type, label[:MAX_LABEL], self._namespace, properties))
 
     def _contains(self, source_id: UUID, target_id: UUID) -> None:
         self._edge(source_id, "contains", target_id, EdgeConfidence.RESOLVED, {})

@@ -123,8 +123,8 @@ class Binding:
     #: As written: `decoder`, `self.decoder`; `return` for what a function returns.
     name: str
     #: What it is annotated with, as written: `json.JSONDecoder`; with `()` when it is made by a call:
-    #: `json.JSONDecoder()`; after `=` when it is another name for something: `=json.dumps`. Empty when nothing is known: it
-    #: hides what has its name further out.
+    #: `json.JSONDecoder()`; after `=` when it is another name for something: `=json.dumps`. Empty when nothing is
+    #: known: it hides what has its name further out.
     type_name: str
     #: As of Reference.
     scope: str
