@@ -4,8 +4,9 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
 
+from servicekit import tasks
 from servicekit.errors import InvalidArgumentError
 from servicekit.off_loop import off_loop
 from store.code.identifiers import names_asked, terms_asked
@@ -13,12 +14,11 @@ from store.code.path_filter import path_filter
 from store.code.paths import accept_repository
 from store.code.snippets import Snippet, snippet_of
 from store.code.source import CodeKind, StoredChunk
-from store.events import EmbeddingSpace, Vector
 from store.repositories.code_search import CodeFilter, CodeQuestion, CodeSearchRepository, Meaning
 from store.use_cases import code_search_tokens
 from store.use_cases.code_fusion import CodeSearchMode, ScoredChunk, rank
 from store.use_cases.code_search_tokens import FoundCode
-from store.use_cases.embedder import PASSING
+from store.use_cases.embedding import PASSING, TextEmbedding
 from store.use_cases.event_rules import accept_page_size, require_plain_text
 from store.use_cases.page_bytes import PAGE_BYTES
 from store.use_cases.search_events import MAX_QUERY_BYTES
@@ -67,18 +67,10 @@ class CodePage:
     next_page_token: str
 
 
-class QueryEmbedding(Protocol):
-    """Makes the vector of a query; see TextEmbedding."""
-
-    async def query(self, text: str) -> tuple[Vector, EmbeddingSpace]:
-        """Raises InvalidArgumentError for `query`, and PASSING."""
-        ...
-
-
 class SearchCode:
     """Finds up to MOST_HITS chunks at once and shows them page by page."""
 
-    def __init__(self, chunks: CodeSearchRepository, text: QueryEmbedding, code: QueryEmbedding) -> None:
+    def __init__(self, chunks: CodeSearchRepository, text: TextEmbedding, code: TextEmbedding) -> None:
         self._chunks = chunks
         self._text = text
         self._code = code
@@ -91,7 +83,8 @@ class SearchCode:
         if search.page_token:
             found = code_search_tokens.decode(search.page_token, sealed)
         else:
-            found = await self._find(search, matching)
+            finding = partial(self._find, search, matching)
+            found = await self._text.in_recorded_space(partial(self._code.in_recorded_space, finding))
         return await self._page(search, matching, found, size, sealed)
 
     async def _find(self, search: CodeSearch, matching: CodeFilter) -> FoundCode:
@@ -110,11 +103,14 @@ class SearchCode:
                 return CodeQuestion(code=await _meaning(self._code, search.query)), False
             case CodeSearchMode.TEXT:
                 return CodeQuestion(text=await _meaning(self._text, search.query)), False
+        reading = asyncio.create_task(_meaning(self._text, search.query))
         try:
-            code, text = await asyncio.gather(_meaning(self._code, search.query), _meaning(self._text, search.query))
+            code = await _meaning(self._code, search.query)
+            return replace(words, code=code, text=await reading), False
         except PASSING:
             return words, True
-        return replace(words, code=code, text=text), False
+        finally:
+            await tasks.cancel(reading)
 
     async def _page(
         self, search: CodeSearch, matching: CodeFilter, found: FoundCode, size: int, sealed: bytes
@@ -158,7 +154,7 @@ class SearchCode:
         return page, passed
 
 
-async def _meaning(embedding: QueryEmbedding, query: str) -> Meaning:
+async def _meaning(embedding: TextEmbedding, query: str) -> Meaning:
     return Meaning(*await embedding.query(query))
 
 
