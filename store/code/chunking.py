@@ -7,10 +7,8 @@ from tree_sitter import Node
 
 from store.code.definitions import Definition
 from store.code.positions import Positions
-from store.code.splitting import MAX_WEIGHT, Splitter
+from store.code.splitting import MAX_WEIGHT, MIN_WEIGHT, Splitter
 
-#: Least characters of a chunk that are not white space, where its neighbours leave a choice.
-MIN_WEIGHT = 200
 #: Small neighbours are put together up to this. It is what a small model reads of a text: 256 tokens. What is behind
 #: would not be found by its vector.
 _TOGETHER = 800
@@ -62,8 +60,7 @@ class Chunking:
         groups[-1] += self._between(at, end, owner, begins=at == start)
         for own in groups[::2]:
             self._merge(own)
-        self._attach_marks(groups)
-        return [piece for group in groups for piece in group]
+        return self._without_marks([piece for group in groups for piece in group])
 
     def _between(self, start: int, end: int, owner: Definition | None, *, begins: bool) -> list[Piece]:
         start, end = self._positions.trimmed(start, end)
@@ -102,18 +99,27 @@ class Chunking:
             else:
                 pieces.append(piece)
 
-    def _attach_marks(self, groups: list[list[Piece]]) -> None:
-        """A closing brace alone is no chunk: it goes to what is before it, whosever that is."""
-        before: Piece | None = None
-        for group in groups:
-            for piece in list(group):
-                text = self._positions.content[piece.start : piece.end] if piece.weight < MIN_WEIGHT else b"x"
-                is_bare = not any(byte > 127 or chr(byte).isalnum() for byte in text)
-                if before and is_bare and before.weight + piece.weight <= MAX_WEIGHT:
-                    _join(before, piece)
-                    group.remove(piece)
-                else:
-                    before = piece
+    def _without_marks(self, pieces: list[Piece]) -> list[Piece]:
+        """A brace that closes is no chunk, nor is `namespace a {`: they go to their neighbours, whosever these are."""
+        kept: list[Piece] = []
+        for piece in pieces:
+            before = kept[-1] if kept else None
+            fits = before is not None and before.weight + piece.weight <= MAX_WEIGHT
+            if before and fits and (self._is_bare(piece) or _only_opens(before)):
+                _join(before, piece)
+            else:
+                kept.append(piece)
+        return kept
+
+    def _is_bare(self, piece: Piece) -> bool:
+        if piece.weight >= MIN_WEIGHT:
+            return False
+        return not any(byte > 127 or chr(byte).isalnum() for byte in self._positions.content[piece.start : piece.end])
+
+
+def _only_opens(piece: Piece) -> bool:
+    """Whether it is the beginning of what only holds definitions, and little more."""
+    return piece.is_small and piece.begins and piece.owner is not None and not piece.owner.is_outlined
 
 
 def _join(left: Piece, right: Piece) -> None:
@@ -122,3 +128,4 @@ def _join(left: Piece, right: Piece) -> None:
         left.owner, left.begins = right.owner, True
     left.end = right.end
     left.weight += right.weight
+    left.is_small = left.is_small and right.is_small

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -30,6 +31,9 @@ _DECLARATORS = frozenset(
 # What may follow a definition in what stands around it.
 _AFTER = re.compile(rb"[\s\w*;,]*")
 _MAX_AFTER = 100
+
+# Bytes of white space between a definition and its comment.
+_MAX_BETWEEN = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +94,7 @@ def definitions_of(syntax: Syntax, positions: Positions) -> Definitions:
             loose.setdefault(name, []).extend(nodes)
     found = _without_empty(_nested(found))
     _widen(found, loose.get("outer", ()), positions)
-    _attach_leading(found, loose.get("leading", ()), positions)
+    _attach_comments(found, loose.get("leading", ()), positions)
     _attach_marks(found, loose.get("mark", ()))
     file_docstring = _attach_inner(found, loose.get("base", ()), loose.get("docstring", ()))
     return Definitions(
@@ -174,7 +178,7 @@ def _without_empty(found: list[Definition]) -> list[Definition]:
     return kept
 
 
-def _widen(found: list[Definition], outers: "list[Node] | tuple[()]", positions: Positions) -> None:
+def _widen(found: list[Definition], outers: Sequence[Node], positions: Positions) -> None:
     """Gives definitions what stands around them and nothing else: `export …`, decorators."""
     starts = [each.node.start_byte for each in found]
     for outer in outers:
@@ -190,27 +194,37 @@ def _widen(found: list[Definition], outers: "list[Node] | tuple[()]", positions:
             inner.end = max(inner.end, outer.end_byte)
 
 
-def _attach_leading(found: list[Definition], leading: "list[Node] | tuple[()]", positions: Positions) -> None:
-    """Gives definitions the comments right above them, on lines of their own."""
+def _attach_comments(found: list[Definition], leading: Sequence[Node], positions: Positions) -> None:
+    """Gives definitions the comments right above them, on lines of their own, and what is behind them on their line."""
     content = positions.content
     leading = sorted(leading, key=lambda node: node.start_byte)
     starts = [node.start_byte for node in leading]
     for each in found:
         at = bisect_left(starts, each.start) - 1
-        while at >= 0:
-            comment = leading[at]
-            between = content[comment.end_byte : each.start] if each.start - comment.end_byte < 1024 else b"x"
-            # Some grammars count the newline to the comment.
-            newlines = between.count(b"\n") + content[comment.start_byte : comment.end_byte].endswith(b"\n")
-            line = positions.line_start(comment.start_byte)
-            if between.strip() or newlines > 1 or content[line : comment.start_byte].strip(b" \t"):
-                break
-            each.leading.insert(0, comment)
-            each.start = comment.start_byte
+        while at >= 0 and _is_above(leading[at], each.start, positions):
+            each.leading.insert(0, leading[at])
+            each.start = starts[at]
             at -= 1
+        each.end += content.startswith(b";", each.end)
+        at = bisect_left(starts, each.end)
+        if at < len(leading) and leading[at].type.endswith("comment"):
+            between = content[each.end : starts[at]] if starts[at] - each.end < _MAX_BETWEEN else b"\n"
+            if not between.strip(b" \t"):
+                each.end = leading[at].end_byte
 
 
-def _attach_marks(found: list[Definition], marks: "list[Node] | tuple[()]") -> None:
+def _is_above(comment: Node, start: int, positions: Positions) -> bool:
+    """Whether a comment has lines of its own, right above what starts there."""
+    if start - comment.end_byte >= _MAX_BETWEEN:
+        return False
+    between = positions.content[comment.end_byte : start]
+    # Some grammars count the newline to the comment.
+    newlines = between.count(b"\n") + positions.content.endswith(b"\n", comment.start_byte, comment.end_byte)
+    line = positions.line_start(comment.start_byte)
+    return not between.strip() and newlines <= 1 and positions.weight(line, comment.start_byte) == 0
+
+
+def _attach_marks(found: list[Definition], marks: Sequence[Node]) -> None:
     """Gives definitions the decorators before their names."""
     anchors = [each.anchor for each in found]
     end = 0
@@ -223,9 +237,7 @@ def _attach_marks(found: list[Definition], marks: "list[Node] | tuple[()]") -> N
             found[at].marks.append(mark)
 
 
-def _attach_inner(
-    found: list[Definition], bases: "list[Node] | tuple[()]", docstrings: "list[Node] | tuple[()]"
-) -> Node | None:
+def _attach_inner(found: list[Definition], bases: Sequence[Node], docstrings: Sequence[Node]) -> Node | None:
     """Gives definitions what they inherit from, and their docstrings; returns that of the file."""
     starts = [each.node.start_byte for each in found]
     of_file = None

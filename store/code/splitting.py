@@ -10,6 +10,8 @@ from store.code.positions import Positions
 
 #: Most characters of a chunk that are not white space.
 MAX_WEIGHT = 1_600
+#: Least of them, where its neighbours leave a choice.
+MIN_WEIGHT = 200
 
 #: First byte, and the one behind the last.
 Piece = tuple[int, int]
@@ -27,10 +29,11 @@ class Splitter:
         """Pieces of a range within the node. What fits into a piece is not cut, and lines are not where they fit."""
         if self._fits(start, end):
             return [(start, end)]
-        starts = self._starts(start, end, node)
-        lines = self._positions.lines
-        first_of_line = [each for each in starts if self._is_first_of_line(each)]
-        return self._pack(start, end, (first_of_line, lines, starts))
+        pieces = self._at_nodes(start, end, node, MAX_WEIGHT)
+        if self._least(pieces) < MIN_WEIGHT:  # a little rest: rather cut smaller nodes, and evenly
+            weight = self._positions.weight(start, end)
+            pieces = max(pieces, self._at_nodes(start, end, node, weight // len(pieces) // 2), key=self._least)
+        return pieces
 
     def by_lines(self, start: int, end: int) -> list[Piece]:
         """Pieces of a range that has no tree: paragraphs stay together where they fit."""
@@ -38,11 +41,20 @@ class Splitter:
         paragraphs = [this for before, this in pairwise(lines) if not content[before:this].strip()]
         return self._pack(start, end, (paragraphs, lines))
 
+    def _at_nodes(self, start: int, end: int, node: Node, largest: int) -> list[Piece]:
+        """Pieces that begin with nodes; only those above a weight are cut."""
+        starts = self._starts(start, end, node, largest)
+        first_of_line = [each for each in starts if self._is_first_of_line(each)]
+        return self._pack(start, end, (first_of_line, self._positions.lines, starts))
+
+    def _least(self, pieces: list[Piece]) -> int:
+        return min(self._positions.weight(*piece) for piece in pieces)
+
     def _fits(self, start: int, end: int) -> bool:
         return self._positions.weight(start, end) <= MAX_WEIGHT
 
-    def _starts(self, start: int, end: int, node: Node) -> list[int]:
-        """Where the largest nodes begin that fit into a piece, within the range."""
+    def _starts(self, start: int, end: int, node: Node, largest: int) -> list[int]:
+        """Where the nodes begin that weigh no more than the largest may, within the range."""
         starts = []
         stack = [node]
         while stack:
@@ -50,7 +62,7 @@ class Splitter:
             first, last = max(each.start_byte, start), min(each.end_byte, end)
             if first >= last:
                 continue
-            if self._fits(first, last) or not each.child_count:
+            if self._positions.weight(first, last) <= largest or not each.child_count:
                 starts.append(first)
                 continue
             begins, children = self._children_of(each)

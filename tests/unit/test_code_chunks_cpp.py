@@ -18,7 +18,7 @@ def test_chunks_are_definitions_parts_of_large_ones_and_small_neighbours_togethe
             "bool each Order Cursor operator++ operator== times"
         ),
         "81-106 METHOD math.linear.Matrix.transpose: transpose turned norm",
-        "106-121 FUNCTION square: square operator<< matrix_version Point Either",
+        "108-121 FUNCTION square: square operator<< matrix_version Point Either",
     ]
 
 

@@ -224,3 +224,45 @@ def test_small_neighbours_are_together_and_large_ones_alone() -> None:
     file = assert_whole("mixed.py", "\n\n".join([*small, large]).encode())
     assert [chunk.name for chunk in file.chunks] == ["small_0", "large"]
     assert file.chunks[0].symbols == tuple(f"small_{number}" for number in range(5))
+
+
+def test_what_is_behind_a_definition_on_its_line_belongs_to_it() -> None:
+    content = b"class A { int x; };  // the first\nclass B { int y; };  /* the last */\n"
+    symbols = assert_whole("two.cpp", content).outline.symbols
+    assert [content[each.span.start_byte : each.span.end_byte].split(b"  ")[-1] for each in symbols] == [
+        b"// the first",
+        b"/* the last */",
+    ]
+
+
+def test_a_class_with_a_macro_before_its_name_is_a_class() -> None:
+    symbols = assert_whole("api.hpp", b"class EXPORT_API Api {\n  void run() { go(); }\n};\n").outline.symbols
+    assert [(each.kind, each.qualified_name) for each in symbols] == [
+        (CodeKind.CLASS, "Api"),
+        (CodeKind.METHOD, "Api.run"),
+    ]
+
+
+def test_no_chunk_is_a_brace_or_the_first_line_of_a_namespace() -> None:
+    methods = "\n".join(f"    int f{number}() {{ return {number}; /* {'x' * 300} */ }}" for number in range(9))
+    content = f"namespace a {{\nnamespace b {{\n\nclass C {{\n{methods}\n}};\n\n}}\n}}\n".encode()
+    file = assert_whole("nested.cpp", content)
+    assert min(len("".join(chunk.content.split())) for chunk in file.chunks) >= 200
+    assert file.chunks[0].qualified_name == "a.b.C"
+
+
+def test_a_large_function_is_cut_where_no_little_rest_stays() -> None:
+    loop = "".join(f"        total += values[{number}] * weights[{number}]\n" for number in range(40))
+    content = f"def run(values, weights):\n    total = 0\n    for _ in range(9):\n{loop}    return total\n".encode()
+    sizes = [len("".join(chunk.content.split())) for chunk in assert_whole("run.py", content).chunks]
+    assert len(sizes) == 2 or min(sizes) >= 200
+
+
+@pytest.mark.parametrize("name", sources())
+def test_the_same_file_is_cut_the_same_again(name: str) -> None:
+    assert cut(name, source(name)) == cut(name, source(name))
+
+
+def test_complexity_is_none_of_what_this_python_cannot_parse() -> None:
+    file = cut("future.py", b"def old(x):\n    if x:\n        print x\n")
+    assert [symbol.complexity for symbol in file.outline.symbols] == [0]

@@ -40,6 +40,8 @@ CPP = Language(
     query=_SHARED
     + """
     (class_specifier name: (_) body: (_)) @class
+    (function_definition
+      type: [(class_specifier !body) (struct_specifier !body)] declarator: (identifier) @name body: (_) @body) @class
     (alias_declaration type: (_) @body) @class
     (concept_definition) @class
     (namespace_definition name: (_)) @namespace
