@@ -6,6 +6,7 @@ Parts, each for itself with `--part`:
 - search: SearchCode in every mode, one call at a time, at the size that `index` made,
 - graph: Traverse at depth 10, from functions and methods all over the library,
 - names: 200 names that one definition has, as they are written and in words: how often it is found first,
+- pieces: four lines out of the middle of 200 functions: how often the function is found, in every mode,
 - docstrings: the first sentence of a docstring finds its function, in a repository of the library without docstrings
   and without tests. Half of the questions, drawn by hash, chose the weights in `store/use_cases/code_fusion.py`; the
   others, asked here, judge them. MRR and recall of the first ten hits.
@@ -34,7 +35,7 @@ from benchmarks.support.measurements import Claim, percentile
 from benchmarks.support.table import console_beside, machine, print_claims, print_machine, write_json
 from trimem.store.v1 import graph_service_pb2 as graph_pb
 
-PARTS = ("index", "search", "graph", "names", "docstrings")
+PARTS = ("index", "search", "graph", "names", "pieces", "docstrings")
 MODES = ("CODE", "TEXT", "NAMES", "FUSED")
 LIBRARY, STRIPPED = "python/library", "python/without-docstrings"
 
@@ -131,17 +132,23 @@ async def names(party: CodeParty, contents: Contents) -> Rows:
     return rows
 
 
-async def docstrings(party: CodeParty, contents: Contents, most: int) -> Rows:
+async def pieces(party: CodeParty, contents: Contents) -> Rows:
+    """How well functions are found by a piece of them."""
+    questions = library.piece_questions(contents, _NAMES)
+    return [await _ask(party, questions, mode, LIBRARY) for mode in MODES]
+
+
+async def docstrings(party: CodeParty, contents: Contents, most: int, *, judging: bool) -> Rows:
     """How well functions are found by the first sentence of their docstring, which is not in the index."""
     stripped = {path: library.without_docstrings(content) for path, content in contents.items()}
     await party.index(STRIPPED, stripped, "docstrings: index")
-    questions = [one for one in library.docstring_questions(contents) if one.judges]
+    questions = [one for one in library.docstring_questions(contents) if one.judges is judging]
     step = max(1, len(questions) // most)
-    return [await _ask(party, questions[::step][:most], mode) for mode in MODES]
+    return [await _ask(party, questions[::step][:most], mode, STRIPPED) for mode in MODES]
 
 
-async def _ask(party: CodeParty, questions: Sequence[Question], mode: str) -> dict[str, Any]:
-    ranks = [rank_of(one.answers, (await party.search(one.text, mode, STRIPPED, FIRST))[1]) for one in questions]
+async def _ask(party: CodeParty, questions: Sequence[Question], mode: str, repository: str) -> dict[str, Any]:
+    ranks = [rank_of(one.answers, (await party.search(one.text, mode, repository, FIRST))[1]) for one in questions]
     return {
         "mode": mode,
         "questions": len(ranks),
@@ -174,14 +181,16 @@ def claims(found: Mapping[str, Rows]) -> list[Claim]:
     return made
 
 
-async def run(parts: Sequence[str], limit: int | None, questions: int, json_target: str | None) -> int:
+async def run(given: argparse.Namespace) -> int:
     """Measure and print."""
+    parts, limit, json_target = given.part or PARTS, given.files, given.json
     console = console_beside(json_target)
     described = machine()
     print_machine(described, console)
     contents = library.files(limit)
     found: dict[str, Rows] = {}
     async with code_party(console) as party:
+        asking = partial(docstrings, party, library.files(limit, tests=False), given.questions, judging=not given.chose)
         if set(parts) - {"docstrings"}:
             found["index"] = await index(party, contents)
             _print("index", found["index"], console)
@@ -189,7 +198,8 @@ async def run(parts: Sequence[str], limit: int | None, questions: int, json_targ
             ("search", partial(search, party, contents)),
             ("graph", partial(graph, party)),
             ("names", partial(names, party, contents)),
-            ("docstrings", partial(docstrings, party, library.files(limit, tests=False), questions)),
+            ("pieces", partial(pieces, party, contents)),
+            ("docstrings", asking),
         ):
             if part in parts:
                 found[part] = await measure()
@@ -221,8 +231,8 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be given more than once")
     parser.add_argument("--questions", type=int, default=500, metavar="N", help="most questions of docstrings")
     parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to standard output for `-`")
-    given = parser.parse_args()
-    return run_until_interrupted(partial(run, given.part or PARTS, given.files, given.questions, given.json))
+    parser.add_argument("--chose", action="store_true", help="ask the questions of docstrings that chose the weights")
+    return run_until_interrupted(partial(run, parser.parse_args()))
 
 
 if __name__ == "__main__":

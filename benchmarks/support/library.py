@@ -18,6 +18,9 @@ _TESTS = frozenset({"test", "tests", "idle_test"})
 _SUMMARY_WORDS = 4
 _SHORTEST_NAME = 4
 
+#: Lines of a piece of code, and of a function that it is a piece of.
+_PIECE, _LONG_ENOUGH = 4, 10
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 #: Path and qualified name.
 Place = tuple[str, str]
@@ -88,6 +91,23 @@ def name_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
     unique = [key for key, found in places.items() if len(found) == 1 and len(key) >= _SHORTEST_NAME]
     unique.sort(key=lambda key: hashlib.sha256(key.encode()).digest())
     return [Question(written[key], frozenset(places[key])) for key in unique[:count]]
+
+
+def piece_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
+    """Four lines out of the middle of functions, drawn by hash; what comes twice is not asked for."""
+    found: dict[str, list[Place]] = {}
+    for path, content in contents.items():
+        lines = content.decode(errors="replace").split("\n")
+        for name, node in _definitions(_parsed(content)):
+            last = node.end_lineno or 0
+            if isinstance(node, ast.ClassDef) or last - node.lineno < _LONG_ENOUGH:
+                continue
+            middle = (node.lineno + last) // 2
+            piece = "\n".join(lines[middle : middle + _PIECE])
+            found.setdefault(piece, []).append((path, name))
+    pieces = [piece for piece, places in found.items() if len(places) == 1 and len(piece.split()) > _PIECE]
+    pieces.sort(key=lambda piece: hashlib.sha256(piece.encode()).digest())
+    return [Question(piece, frozenset(found[piece])) for piece in pieces[:count]]
 
 
 def in_words(name: str) -> str:

@@ -48,6 +48,16 @@ def test_names_that_two_definitions_have_in_whatever_case_are_not_asked_for() ->
     assert library.name_questions({"a.py": SOURCE}, 1) == library.name_questions({"a.py": SOURCE}, 9)[:1]
 
 
+def test_a_piece_is_some_lines_of_one_function() -> None:
+    body = "\n".join(f"    value{number} = compute({number}, other)" for number in range(12))
+    source = f"def one():\n{body}\n\n\ndef small():\n    return 1\n"
+    [piece] = library.piece_questions({"a.py": source.encode()}, 5)
+    assert piece.answers == {("a.py", "one")}
+    assert piece.text in body
+    assert len(piece.text.split("\n")) == 4
+    assert library.piece_questions({"a.py": source.encode(), "b.py": source.encode()}, 5) == []
+
+
 def test_names_are_said_in_words() -> None:
     assert [library.in_words(name) for name in ("parseHTTPHeader", "__init_db__", "UTF8")] == [
         "parse http header",
