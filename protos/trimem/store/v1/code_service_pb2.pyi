@@ -105,7 +105,7 @@ class _CodeSearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodeSe
     """The query with docstring, name and signature in words, by the TEXT model."""
     CODE_SEARCH_MODE_NAMES: _CodeSearchMode.ValueType  # 4
     """The words of the query with the words of identifiers and comments, by BM25; `parse http header` finds
-    `parseHTTPHeader`.
+    `parseHTTPHeader`. Definitions that are called like the whole query come first, here and in FUSED.
     """
 
 class CodeSearchMode(_CodeSearchMode, metaclass=_CodeSearchModeEnumTypeWrapper):
@@ -121,7 +121,7 @@ CODE_SEARCH_MODE_TEXT: CodeSearchMode.ValueType  # 3
 """The query with docstring, name and signature in words, by the TEXT model."""
 CODE_SEARCH_MODE_NAMES: CodeSearchMode.ValueType  # 4
 """The words of the query with the words of identifiers and comments, by BM25; `parse http header` finds
-`parseHTTPHeader`.
+`parseHTTPHeader`. Definitions that are called like the whole query come first, here and in FUSED.
 """
 Global___CodeSearchMode: _TypeAlias = CodeSearchMode  # noqa: Y015
 
@@ -791,8 +791,9 @@ class SearchCodeRequest(_message.Message):
     repository: _builtins.str
     """Only this repository. Default: all."""
     path: _builtins.str
-    """Only files whose path begins with this; with `*`, `?` or `[` in it, files that it matches as a whole: `*` and `?`
-    do not match `/`, `**` does. At most 1,024 bytes.
+    """Only files whose path begins with this; with `*`, `?` or `[` in it, files that it matches as a whole: `*`, `?` and
+    a class such as `[a-z]` or `[!a]` do not match `/`, `**` does, and `**/` is any folders or none. At most 1,024 bytes
+    and 32 of `*`, `**` and classes.
     """
     page_size: _builtins.int
     """Most hits to return. 0 means 10; more than 100 means 100; negative is INVALID_ARGUMENT."""
