@@ -170,9 +170,11 @@ class CodeChunk(_message.Message):
     parent: _builtins.str
     """Qualified name of the definition around it; empty at the top of a file."""
     signature: _builtins.str
-    """First line or lines of the definition, up to its body."""
+    """First line or lines of the definition, up to its body, on one line; at most 1,000 characters of it."""
     docstring: _builtins.str
-    """Docstring or leading comment, without its marks."""
+    """Docstring or leading comment, without its marks; at most 4,000 characters of it. Of a large definition in parts, the
+    first part has it.
+    """
     start_line: _builtins.int
     """First line, from 1."""
     end_line: _builtins.int
@@ -184,7 +186,7 @@ class CodeChunk(_message.Message):
     content: _builtins.str
     """The code. Bytes that are no UTF-8 are replaced by U+FFFD."""
     complexity: _builtins.int
-    """Cyclomatic complexity; Python only, 0 for others."""
+    """Cyclomatic complexity; Python only. 0 for others, in files above 256 KiB, and for what is not the syntax of Python 3."""
     embedding_error: _builtins.str
     """Why it has no vectors, and is found by names only; empty when it has."""
     file_content_hash: _builtins.str
