@@ -31,6 +31,7 @@ from store.repositories.search import SearchRepository
 from store.repositories.spaces import RecordedSpace, SpaceRepository
 from store.servicers.code_servicer import CodeServicer, CodeUseCases
 from store.servicers.event_servicer import EventServicer, EventUseCases
+from store.servicers.graph_servicer import GraphServicer, GraphUseCases
 from store.servicers.store_admin_servicer import StoreAdminServicer
 from store.settings import StoreSettings
 from store.spaces import CODE_COLUMN, CODE_TEXT_COLUMN
@@ -128,6 +129,11 @@ def code_servicer(
             search=SearchCode(PostgresCodeSearch(database), embeddings.text, embeddings.code),
         )
     )
+
+
+def graph_servicer(database: Database) -> GraphServicer:
+    """The use cases of GraphService, wired."""
+    return GraphServicer(GraphUseCases.on(PostgresGraph(database)))
 
 
 def admin_servicer(database: Database, repositories: Repositories) -> StoreAdminServicer:

@@ -22,6 +22,7 @@ from tests.fixtures_code import (
 )
 from tests.fixtures_store import StartStore, StoreUnderTest, stores
 from trimem.store.v1 import code_service_pb2 as pb
+from trimem.store.v1 import store_admin_pb2 as admin
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -71,10 +72,14 @@ async def test_files_come_back_as_chunks_with_two_vectors(store: StoreUnderTest)
         "SELECT count(*) FROM code_chunks WHERE embedding_text IS NOT NULL AND embedding_code IS NOT NULL"
     )
     assert row["count"] == 3
-    spaces = await store.rows("SELECT column_name, model_name FROM embedding_spaces ORDER BY 1")
-    assert [tuple(one) for one in spaces] == [
-        ("code_chunks.embedding_code", "test/code-model"), ("code_chunks.embedding_text", "test/model"),
-    ]  # fmt: skip
+    status = await store.admin.GetStatus(admin.GetStatusRequest())
+    assert [(one.column, one.model_name) for one in status.spaces] == [
+        ("code_chunks.embedding_code", "test/code-model"),
+        ("code_chunks.embedding_text", "test/model"),
+    ]
+    value = store.registry.get_sample_value
+    counted = [value(f"trimem_store_code_{name}_total") for name in ("files", "chunks", "embedded_chunks")]
+    assert counted == [2, 3, 3]
 
 
 async def test_a_second_run_embeds_nothing_and_writes_nothing(store: StoreUnderTest) -> None:
