@@ -95,7 +95,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start PostgreSQL and the three services, and keep them up until Ctrl-C")
-    commands.add_parser("demo", help="start everything, import a text, ask it questions, stop everything")
+    commands.add_parser("demo", help="start everything, import a text and code, ask questions, stop everything")
     commands.add_parser("migrate", help="bring the database to the newest schema")
     arguments = parser.parse_args()
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""Import a real text through the gateway, ask questions, check the answers."""
+"""Import a real text through the gateway, ask questions, check the answers; then the same with code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy.local import demo_code
 from deploy.local.passages import Passage, passages, source
 from deploy.local.questions import FIRST, QUESTIONS, Question
 from trimem.client import AlreadyExistsError, AsyncTrimemClient, EmbeddingState, Event, NewEvent, TrimemError
@@ -40,9 +41,11 @@ async def run(address: str, console: Console) -> Summary:
             await _import(memory, passages(), console, summary)
             for number, question in enumerate(QUESTIONS, start=1):
                 await _ask(memory, number, question, console, summary)
+            _conclude(console, summary)
+            code = await demo_code.run(memory, console)
     except TrimemError as error:
         raise DemoError(error.message) from error
-    _conclude(console, summary)
+    summary.wrong.extend(code.wrong)
     return summary
 
 

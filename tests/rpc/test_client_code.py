@@ -127,10 +127,11 @@ async def test_a_file_that_is_larger_than_the_server_takes_fails_alone(call: Cal
     assert isinstance(result.results[0].error, ResourceExhaustedError)
 
 
-async def test_the_same_path_twice_is_one_file_with_its_last_content(call: Caller, code: FakeCode) -> None:
-    result = await call("index_files", "ours", [("a.py", b"1"), ("a.py", b"2")])
-    assert (result.stored, result.unchanged, result.failed) == (2, 0, 0)
-    assert code.repositories["ours"] == {"a.py": b"2"}
+async def test_of_two_files_of_one_path_the_first_counts(call: Caller, code: FakeCode) -> None:
+    result = await call("index_files", "ours", [("a.py", b"1"), ("a.py", b"2"), UnchangedFile("a.py", "0")])
+    assert (result.stored, result.unchanged, result.failed) == (1, 0, 2)
+    assert [one.path for one in result.results] == ["a.py", "a.py"]
+    assert code.repositories["ours"] == {"a.py": b"1"}
 
 
 async def test_calls_that_fail_for_a_passing_reason_are_made_again(call: Caller, code: FakeCode) -> None:

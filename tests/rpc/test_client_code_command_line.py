@@ -206,6 +206,15 @@ async def test_what_vanishes_or_becomes_a_link_before_it_is_read_is_not_sent(
     assert code.repositories["ours"] == {}
 
 
+async def test_an_empty_folder_does_not_empty_a_repository(trimem: Terminal, code: FakeCode, tmp_path: Path) -> None:
+    code.repositories["ours"] = {"a.py": b"a"}
+    (tmp_path / "empty").mkdir()
+    ended = await trimem("index", str(tmp_path / "empty"), "-r", "ours")
+    assert ended.status == 2
+    assert "1 files are stored as ours" in ended.problems
+    assert set(code.repositories["ours"]) == {"a.py"}
+
+
 async def test_a_folder_that_is_none_is_exit_status_2(trimem: Terminal, top: Path) -> None:
     for path in (top / "a.py", top / "nowhere"):
         ended = await trimem("index", str(path))

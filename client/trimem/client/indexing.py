@@ -32,19 +32,19 @@ class Indexing:
         self._batch = FileBatch(repository)
         #: Hashes by path of all files, for the last call.
         self._named: dict[str, str] = {}
-        #: Files that no message can hold: the last call does not count them.
+        #: Files that are not sent at all: the last call does not count them.
         self._refused = 0
         self.result = IndexResult()
 
     def take(self, file: FileToIndex, timeout: float) -> Call[Answer] | None:
         """Take a file. Returns the call of those before when it does not fit beside them."""
         if isinstance(file, UnchangedFile):
-            if self._is_name(file.path):
+            if self._accepts(file.path):
                 self._named[file.path] = file.content_hash
                 self.result = replace(self.result, unchanged=self.result.unchanged + 1)
             return None
         path, content = file
-        if not self._is_name(path):
+        if not self._accepts(path):
             return None
         self._named[path] = sha256(content).hexdigest()
         if self._batch.add(path, content):
@@ -84,28 +84,30 @@ class Indexing:
         so_far = self.result
         own = Answer()
         own.CopyFrom(answer)
-        # A file that came twice was stored twice, and has one name.
-        own.unchanged_count = max(answer.unchanged_count - so_far.stored, 0) - so_far.unchanged
+        own.unchanged_count = answer.unchanged_count - so_far.stored - so_far.unchanged
         own.failed_count = answer.failed_count - (so_far.failed - self._refused)
         return own
 
-    def _is_name(self, path: str) -> bool:
-        """Whether a message can hold it; if not, that is a result."""
+    def _accepts(self, path: str) -> bool:
+        """Whether a file can be sent; if not, that is a result. Of two with one path the first counts."""
+        description = ""
         try:
             path.encode()
         except UnicodeEncodeError:
-            shown = path.encode(errors="replace").decode()
-            violation = FieldViolation("file.path", "has half of a surrogate pair, which is not a character")
-            error = InvalidArgumentError(f"{violation.field}: {violation.description}", violations=[violation])
-            refused = FileResult(path=shown, error=error, cut_method=None, note="")
+            path = path.encode(errors="replace").decode()
+            description = "has half of a surrogate pair, which is not a character"
+        if path in self._named:
+            description = "is that of a file before"
+        if description:
+            error = InvalidArgumentError(f"path: {description}", violations=[FieldViolation("path", description)])
+            refused = FileResult(path=path, error=error, cut_method=None, note="")
             self._refused += 1
             self.result = replace(
                 self.result,
                 failed=self.result.failed + 1,
                 results=(*self.result.results, refused)[:MOST_RESULTS],
             )
-            return False
-        return True
+        return not description
 
 
 class FileBatch:

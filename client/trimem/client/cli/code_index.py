@@ -48,9 +48,7 @@ def index(
         bool, typer.Option("--all", help="also vendored and generated files: node_modules, dist, *.min.js …")
     ] = False,
     most_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="skip larger files")] = 1024 * 1024,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only say which files would be indexed")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which files would be indexed")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the code in a folder searchable, and go on where the last time ended.
@@ -109,7 +107,8 @@ def _report(sending: Sending, *, as_json: bool) -> None:
         if skipped is Skipped.LINK:
             complain(f"{path}: a symbolic link is not followed")
     if not sending.is_done:
-        complain(f"broken off after {text}: run it again to go on")
+        if result.settled:
+            complain(f"broken off after {text}: run it again to go on")
     elif as_json:
         emit(
             {

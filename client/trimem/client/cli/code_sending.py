@@ -8,7 +8,7 @@ from trimem.client import FileToIndex, IndexResult, TrimemClient, UnchangedFile
 from trimem.client.cli.code_progress import Bar
 from trimem.client.cli.code_reading import Folder, NotRegularError
 from trimem.client.cli.code_walking import Found, Skipped
-from trimem.client.cli.failures import complain
+from trimem.client.cli.failures import UsageProblem, complain
 
 
 class Sending:
@@ -37,6 +37,11 @@ class Sending:
         for path, problem in self.found.problems.items():
             complain(f"{path}: {problem}")
         known = {file.path: file.content_hash for file in self._client.list_files(self.repository)}
+        if known and commit and not (keep_others or self.found.files or self.found.problems):
+            raise UsageProblem(
+                f"there is nothing to index in {self._folder.path}, and {len(known):,} files are stored as "
+                f"{self.repository}: to delete them, use trimem code delete"
+            )
         self._settle(
             self._client.index_files(
                 self.repository, self._files(known, bar), commit=commit, keep_others=keep_others, on_progress=settle

@@ -1,0 +1,174 @@
+"""`trimem code` as people and scripts run it, on the whole stack with the real model."""
+
+import asyncio
+import json
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import pytest
+
+from deploy.local.stack import Stack
+from tests.e2e.test_command_line import CommandLine
+
+UPLOADS = '''"""Uploads of files."""
+
+import time
+
+from store import save
+
+
+class Uploader:
+    """Sends files to a server."""
+
+    def send(self, file):
+        """Send a file."""
+        return self.retry(lambda: save(file))
+
+    def retry(self, attempt):
+        """Try again after a failure, a little later each time."""
+        for pause in (1, 2, 4):
+            try:
+                return attempt()
+            except OSError:
+                time.sleep(pause)
+
+
+def main():
+    Uploader().send("a.txt")
+'''
+STORE = '''"""Where files are kept."""
+
+
+def save(file):
+    """Write a file into the store."""
+    with open(file, "wb") as out:
+        out.write(b"")
+'''
+FORMAT = """package text
+
+// Reverse returns the characters of a string in the opposite order.
+func Reverse(s string) string {
+\trunes := []rune(s)
+\tfor i, j := 0, len(runes)-1; i < j; i, j = i+1, j-1 {
+\t\trunes[i], runes[j] = runes[j], runes[i]
+\t}
+\treturn string(runes)
+}
+"""
+
+
+@pytest.fixture
+def trimem(stack: Stack) -> CommandLine:
+    return CommandLine(stack)
+
+
+@pytest.fixture
+def name() -> str:
+    """A repository of one test."""
+    return f"test/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A folder with code in two languages, a link out of it, and things that do not belong there."""
+    files = {"uploads.py": UPLOADS, "store.py": STORE, "text/format.go": FORMAT, ".gitignore": "*.log\n", "x.log": "x"}
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "index.js").write_text("module.exports = 1")
+    (tmp_path / "hosts").symlink_to("/etc/hosts")
+    return tmp_path
+
+
+async def test_code_is_indexed_found_and_followed(trimem: CommandLine, top: Path, name: str) -> None:
+    first = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+    assert (first["stored"], first["unchanged"], first["failed"]) == (4, 0, 0)
+    assert first["embedded"] == first["chunks"] > 0
+    assert first["skipped"] == {"ignored by git": 1, "symbolic link": 1, "vendored": 1}
+    again = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+    assert (again["stored"], again["unchanged"], again["embedded"]) == (0, 4, 0)
+    assert (again["nodes"], again["edges"]) == (first["nodes"], first["edges"])
+
+    search = ("code", "search", "-r", name, "-n", "1", "--json")
+    for query, symbol in {
+        "where do we try again after a failure?": "Uploader.retry",
+        "turn a text around": "Reverse",
+        "save": "save",
+        "for pause in (1, 2, 4)": "Uploader.retry",
+    }.items():
+        [hit] = (await trimem(*search, query)).document()["hits"]
+        assert symbol in hit["chunk"]["symbols"], query
+    [hit] = (await trimem(*search, "reverse", "--language", "go", "--kind", "function")).document()["hits"]
+    assert hit["chunk"]["path"] == "text/format.go"
+    shown = await trimem("code", "search", "-r", name, "-n", "1", "try again after a failure")
+    assert "uploads.py:" in shown.output
+    assert "\x1b" not in shown.output
+
+    callers = await trimem("code", "callers", "save", "-r", name, "--depth", "3")
+    assert callers.output.splitlines() == [
+        f"store.save  function store.py:4  {name}",
+        "  uploads.Uploader.send  uploads.py:13  resolved",
+        "    uploads.main  uploads.py:25  resolved",
+    ]
+    graph = await trimem("code", "graph", "Uploader.send", "-r", name, "--format", "mermaid")
+    assert graph.output.startswith("flowchart LR\n")
+    assert "uploads.Uploader.retry" in graph.output
+
+
+async def test_changes_deletions_and_the_end_of_a_repository(trimem: CommandLine, top: Path, name: str) -> None:
+    await trimem("code", "index", str(top), "-r", name)
+    (top / "store.py").write_text(STORE.replace("def save", "def keep"))
+    (top / "text" / "format.go").unlink()
+    changed = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+    assert (changed["stored"], changed["unchanged"], changed["deleted"]) == (1, 2, 1)
+    listed = await trimem("code", "files", name, "--json")
+    assert [json.loads(line)["path"] for line in listed.output.splitlines()] == [".gitignore", "store.py", "uploads.py"]
+    assert (await trimem("code", "callers", "keep", "-r", name)).output.endswith("no callers are known\n")
+    assert name in (await trimem("code", "list")).output
+    assert (await trimem("code", "delete", name, "--yes")).status == 0
+    assert (await trimem("code", "delete", name, "--yes")).status == 3
+    assert (await trimem("code", "callers", "keep", "-r", name)).status == 3
+
+
+async def test_files_that_nobody_would_write(trimem: CommandLine, tmp_path: Path, name: str) -> None:
+    files = {
+        "broken.py": b"def f(:\n  class\n\t)))\n" * 20,
+        "crlf.py": b"\xef\xbb\xbfdef f():\r\n\treturn 1\r\n",
+        "latin.py": b"# caf\xe9\ndef latin():\n    return 1\n",
+        "empty.py": b"",
+        "line.js": b"var x=" + b"[1,2,3]," * 20_000 + b"0;",
+        "back\\slash.py": b"x = 1\n",
+        "new\nline.py": b"x = 1\n",
+        os.fsdecode(b"\xff.py"): b"x = 1\n",
+    }
+    for path, content in files.items():
+        (tmp_path / path).write_bytes(content)
+    ended = await trimem("code", "index", str(tmp_path), "-r", name, "--json")
+    assert ended.status == 1
+    document = json.loads(ended.output)
+    assert document["stored"] == 5
+    assert {one["path"] for one in document["problems"]} == {"back\\slash.py", "new\nline.py", "\\xff.py"}
+    assert "latin.py" in {one["path"] for one in document["notes"]}
+    assert len(ended.problems.splitlines()) == 3
+
+
+async def test_a_run_that_is_killed_goes_on(trimem: CommandLine, tmp_path: Path, name: str) -> None:
+    for number in range(100):
+        (tmp_path / f"{number}.py").write_text(f"def function_{number}():\n    return {number}\n")
+    process = await trimem.start("code", "index", str(tmp_path), "-r", name)
+    async with asyncio.timeout(60):
+        while not (await trimem("code", "files", name, "--json")).output:
+            await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    again = (await trimem("code", "index", str(tmp_path), "-r", name, "--json")).document()
+    assert again["stored"] + again["unchanged"] == 100
+    assert again["unchanged"] > 0
+
+
+async def test_the_shell_completes_commands_of_code(trimem: CommandLine) -> None:
+    offered = await trimem(_TRIMEM_COMPLETE="complete_bash", COMP_WORDS="trimem code c", COMP_CWORD="2")
+    assert offered.output.split() == ["callers"]
