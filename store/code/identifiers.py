@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import PurePosixPath
 
 from store.code.source import Chunk, CodeKind
@@ -28,7 +27,8 @@ _FOLDER_FILES = frozenset({"__init__", "__main__", "index", "mod", "lib"})
 
 # Alternatives do not overlap but for the first, which is tried once: no text makes the search go back and forth.
 _PART = re.compile(r"[A-Z]{2,}(?:s(?![a-z])|v[0-9]+)|[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
-_IDENTIFIER = re.compile(r"[\w$]+")
+# What is longer is data, and read in pieces.
+_IDENTIFIER = re.compile(r"[\w$]{1,200}")
 _NUMBERED = re.compile(r"([a-z]{2,})[0-9]+")
 _SQUEEZED = re.compile(r"[\W_]+")
 _SEPARATOR = re.compile(r"::|->|[.#/\\:]")
@@ -108,9 +108,14 @@ def words_of_chunk(path: str, chunk: Chunk) -> Words:
 
 def terms_asked(query: str) -> tuple[int, ...]:
     """The words of a query to compare with `words_of_chunk`."""
-    identifiers = _IDENTIFIER.findall(query)
+    identifiers = dict.fromkeys(_IDENTIFIER.findall(query))
     telling = [one for one in identifiers if (low := one.lower()) not in _KEYWORDS and low not in _ASKING]
-    return tuple(sorted(islice(dict.fromkeys(_terms(telling or identifiers)), MAX_QUERY_WORDS)))
+    found: set[int] = set()
+    for term in _terms(telling or identifiers):
+        found.add(term)
+        if len(found) == MAX_QUERY_WORDS:
+            break
+    return tuple(sorted(found))
 
 
 def terms_of_line(line: str) -> frozenset[int]:
