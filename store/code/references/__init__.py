@@ -40,11 +40,14 @@ def references_of(
     reader = _READERS.get(language)
     if reader is None:
         return (), (), ()
-    # Without a callback for its progress, which crashes tree-sitter 0.26.1: the query looks at no node twice.
-    captures = tree_sitter.QueryCursor(_query(language, reader)).captures(root)
+    # The captures of `matches`: those of `captures` are put in order, which takes time by the square of the depth.
     reading = Reading(reader.syntax, symbols)
+    found: dict[str, list[Node]] = {}
+    for _, captures in tree_sitter.QueryCursor(_query(language, reader)).matches(root):
+        for name, nodes in captures.items():
+            found.setdefault(name, []).extend(nodes)
     for name, handle in reader.handlers.items():
-        for node in captures.get(name, ()):
+        for node in found.get(name, ()):
             handle(reading, node)
     return reading.finish(reader.receivers)
 

@@ -5,7 +5,7 @@ import re
 from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, text_of
-from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_field, read_made
 
 _TEMPLATE = re.compile(r"<[^<>]*>")
 
@@ -39,33 +39,44 @@ _SYNTAX = NameSyntax(
 )
 
 _C = """
-(preproc_include path: (_) @include)
+(preproc_include) @include
 (call_expression) @call
-(field_declaration type: (_) declarator: (_)) @variable
-(declaration type: (_) declarator: (_)) @variable
-(parameter_declaration type: (_) declarator: (_)) @variable
-(function_definition type: (_) declarator: (_)) @returned
-(argument_list [(identifier) (pointer_expression)] @value)
-(initializer_list [(identifier) (pointer_expression)] @value)
-(initializer_pair value: [(identifier) (pointer_expression)] @value)
+[(field_declaration) (declaration) (parameter_declaration)] @variable
+(function_definition) @returned
+[(argument_list) (initializer_list)] @values
+(initializer_pair) @value
 """
 
 _CPP_ONLY = """
-(new_expression type: (_) @made)
-(base_class_clause [(type_identifier) (qualified_identifier) (template_type)] @base)
+(new_expression) @made
+(base_class_clause) @bases
 """
 
+_NAMED = frozenset({"identifier", "pointer_expression"})
+_TYPES = frozenset({"type_identifier", "qualified_identifier", "template_type"})
 _DECLARATORS = frozenset({"pointer_declarator", "reference_declarator", "init_declarator", "array_declarator"})
 
 
 def _include(reading: Reading, node: Node) -> None:
-    reading.add_import(node, text_of(node).strip('<>"'), "", "")
+    reading.add_import(node, text_of(node.child_by_field_name("path")).strip('<>"'), "", "")
 
 
 def _call(reading: Reading, node: Node) -> None:
     function = node.child_by_field_name("function")
     if function is not None:
         reading.add_call(function.child_by_field_name("field") or function, reading.name(function))
+
+
+def _made(reading: Reading, node: Node) -> None:
+    made = node.child_by_field_name("type")
+    if made is not None:
+        read_made(reading, made)
+
+
+def _bases(reading: Reading, node: Node) -> None:
+    for child in node.named_children:
+        if child.type in _TYPES:
+            read_base(reading, child)
 
 
 def _returned(reading: Reading, node: Node) -> None:
@@ -101,9 +112,10 @@ def _variable(reading: Reading, node: Node) -> None:
 _HANDLERS = {
     "include": _include,
     "call": _call,
-    "made": read_made,
-    "base": read_base,
-    "value": read_value,
+    "made": _made,
+    "bases": _bases,
+    "values": read_children(_NAMED),
+    "value": read_field("value", _NAMED),
     "variable": _variable,
     "returned": _returned,
 }

@@ -3,7 +3,7 @@
 from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
-from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_made
 
 _SYNTAX = NameSyntax(
     names=frozenset({"identifier", "type_identifier", "package_identifier", "field_identifier"}),
@@ -21,24 +21,20 @@ _SYNTAX = NameSyntax(
     },
 )
 
-_NAMED = "[(identifier) (selector_expression)]"
-_QUERY = f"""
+_QUERY = """
 (import_spec) @import
 (call_expression) @call
-(composite_literal type: [(type_identifier) (qualified_type) (generic_type)] @made)
-(field_declaration !name type: (_) @base)
-(interface_type (type_elem . [(type_identifier) (qualified_type)] @base .))
-(field_declaration name: (_)) @variable
-(parameter_declaration name: (_)) @variable
-(var_spec) @variable
+(composite_literal) @made
+[(field_declaration) (parameter_declaration) (var_spec)] @variable
+(type_elem) @embedded
 (short_var_declaration) @short
-(range_clause left: (_) @range)
-(function_declaration result: (_) @returned)
-(method_declaration result: (_) @returned)
-(argument_list {_NAMED} @value)
-(keyed_element (literal_element {_NAMED} @value))
-(return_statement (expression_list {_NAMED} @value))
+(range_clause) @range
+[(function_declaration) (method_declaration)] @returned
+[(argument_list) (literal_element) (expression_list)] @values
 """
+
+_NAMED = frozenset({"identifier", "selector_expression"})
+_TYPES = frozenset({"type_identifier", "qualified_type", "generic_type"})
 
 
 def _call(reading: Reading, node: Node) -> None:
@@ -65,9 +61,23 @@ def _type_name(reading: Reading, node: Node | None) -> str:
     return "" if UNKNOWN in name else name
 
 
+def _made(reading: Reading, node: Node) -> None:
+    made = node.child_by_field_name("type")
+    if made is not None and made.type in _TYPES:
+        read_made(reading, made)
+
+
+def _embedded(reading: Reading, node: Node) -> None:
+    embedded = first_child(node)
+    if embedded is not None and node.named_child_count == 1 and embedded.type in _TYPES:
+        read_base(reading, embedded)
+
+
 def _variable(reading: Reading, node: Node) -> None:
     names = node.children_by_field_name("name")
     given = node.child_by_field_name("type")
+    if node.type == "field_declaration" and not names and given is not None:
+        read_base(reading, given)
     if given is None:
         _assigned(reading, node, names[0] if names else None, node.child_by_field_name("value"))
         return
@@ -80,7 +90,8 @@ def _short(reading: Reading, node: Node) -> None:
 
 
 def _range(reading: Reading, node: Node) -> None:
-    for child in node.named_children:
+    left = node.child_by_field_name("left")
+    for child in left.named_children if left is not None else ():
         reading.bind(node, text_of(child), "")
 
 
@@ -98,9 +109,9 @@ def _assigned(reading: Reading, node: Node, left: Node | None, right: Node | Non
 
 
 def _returned(reading: Reading, node: Node) -> None:
-    result: Node | None = node
-    if node.type == "parameter_list":
-        first = first_child(node)
+    result = node.child_by_field_name("result")
+    if result is not None and result.type == "parameter_list":
+        first = first_child(result)
         result = first.child_by_field_name("type") if first is not None else None
     if type_name := _type_name(reading, result):
         reading.bind(node, "return", type_name)
@@ -109,9 +120,9 @@ def _returned(reading: Reading, node: Node) -> None:
 _HANDLERS = {
     "import": _import,
     "call": _call,
-    "made": read_made,
-    "base": read_base,
-    "value": read_value,
+    "made": _made,
+    "embedded": _embedded,
+    "values": read_children(_NAMED),
     "variable": _variable,
     "short": _short,
     "range": _range,

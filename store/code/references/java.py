@@ -3,7 +3,7 @@
 from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
-from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_made
 from store.code.source import ReferenceKind
 
 _SYNTAX = NameSyntax(
@@ -18,18 +18,36 @@ _SYNTAX = NameSyntax(
 _QUERY = """
 (import_declaration) @import
 (method_invocation) @call
-(object_creation_expression type: (_) @made)
-(explicit_constructor_invocation constructor: (_) @made)
-(superclass (_) @base)
-(super_interfaces (type_list (_) @base))
-(extends_interfaces (type_list (_) @base))
+(object_creation_expression) @made
+(explicit_constructor_invocation) @constructed
+(superclass) @bases
+(type_list) @bases
 [(marker_annotation) (annotation)] @annotation
 [(field_declaration) (local_variable_declaration)] @variable
 [(formal_parameter) (catch_formal_parameter) (enhanced_for_statement) (resource)] @parameter
-(method_declaration type: (_) @returned)
+(method_declaration) @returned
 (method_reference) @method_reference
-(argument_list [(field_access) (identifier)] @value)
+(argument_list) @values
 """
+
+_NAMED = frozenset({"identifier", "field_access"})
+
+
+def _made(reading: Reading, node: Node) -> None:
+    made = node.child_by_field_name("type")
+    if made is not None:
+        read_made(reading, made)
+
+
+def _constructed(reading: Reading, node: Node) -> None:
+    constructor = node.child_by_field_name("constructor")
+    if constructor is not None:
+        read_made(reading, constructor)
+
+
+def _bases(reading: Reading, node: Node) -> None:
+    for child in node.named_children:
+        read_base(reading, child)
 
 
 def _call(reading: Reading, node: Node) -> None:
@@ -54,7 +72,7 @@ def _parameter(reading: Reading, node: Node) -> None:
 
 
 def _returned(reading: Reading, node: Node) -> None:
-    if type_name := _type_name(reading, node):
+    if type_name := _type_name(reading, node.child_by_field_name("type")):
         reading.bind(node, "return", type_name)
 
 
@@ -84,11 +102,12 @@ def _method_reference(reading: Reading, node: Node) -> None:
 _HANDLERS = {
     "import": _import,
     "call": _call,
-    "made": read_made,
-    "base": read_base,
+    "made": _made,
+    "constructed": _constructed,
+    "bases": _bases,
     "annotation": _annotation,
     "method_reference": _method_reference,
-    "value": read_value,
+    "values": read_children(_NAMED),
     "variable": _variable,
     "parameter": _parameter,
     "returned": _returned,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
-from store.code.references.reading import Reading, ReferenceReader, read_base, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_field
 from store.code.source import ReferenceKind
 
 _SYNTAX = NameSyntax(
@@ -25,43 +25,36 @@ _SYNTAX = NameSyntax(
     },
 )
 
-_NAMED = "[(identifier) (member_expression)]"
-_SHARED = f"""
-(import_statement source: (_)) @import
+_SHARED = """
+(import_statement) @import
 (export_statement) @export
 (call_expression) @call
 (new_expression) @new
 (decorator) @decorator
 (variable_declarator) @declarator
 (assignment_expression) @assignment
-(arrow_function parameter: (identifier) @name)
-(catch_clause parameter: (identifier) @name)
-(for_in_statement left: (identifier) @name)
-(arguments {_NAMED} @value)
-(pair value: {_NAMED} @value)
-(array {_NAMED} @value)
-(return_statement {_NAMED} @value)
+[(catch_clause) (arrow_function)] @parameter_name
+(for_in_statement) @loop
+[(arguments) (array) (return_statement)] @values
+(pair) @value
 """
 
 _JAVASCRIPT_ONLY = """
-(formal_parameters (identifier) @name)
-(formal_parameters (assignment_pattern left: (identifier) @name))
-(class_heritage [(identifier) (member_expression)] @base)
+(class_heritage) @bases
+(formal_parameters) @parameters
 (field_definition) @field
 """
 
 _TYPESCRIPT_ONLY = """
-(extends_clause value: [(identifier) (member_expression)] @base)
-(implements_clause (_) @base)
-(extends_type_clause type: (_) @base)
+[(extends_clause) (implements_clause) (extends_type_clause)] @bases
 (public_field_definition) @field
 [(required_parameter) (optional_parameter)] @parameter
-(function_declaration return_type: (_) @returned)
-(method_definition return_type: (_) @returned)
-(arrow_function return_type: (_) @returned)
-(type_annotation [(type_identifier) (nested_type_identifier) (generic_type)] @value)
+[(function_declaration) (method_definition) (arrow_function)] @returned
+(type_annotation) @type
 """
 
+_NAMED = frozenset({"identifier", "member_expression"})
+_TYPES = frozenset({"type_identifier", "nested_type_identifier", "generic_type"})
 _RECEIVERS = frozenset({"this"})
 _ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
 
@@ -89,6 +82,8 @@ def _string(node: Node | None) -> str:
 
 def _import(reading: Reading, node: Node) -> None:
     module = _string(node.child_by_field_name("source"))
+    if not module:
+        return
     clause = first_child(node)
     if clause is None or clause.type != "import_clause":
         reading.add_import(node, module, "", "")
@@ -134,12 +129,34 @@ def _field(reading: Reading, node: Node) -> None:
         reading.bind(node, name, type_name)
 
 
-def _name(reading: Reading, node: Node) -> None:
-    reading.bind(node, text_of(node), "")
+def _bases(reading: Reading, node: Node) -> None:
+    for child in node.named_children:
+        if child.type in _NAMED | _TYPES:
+            read_base(reading, child)
+
+
+def _parameters(reading: Reading, node: Node) -> None:
+    for child in node.named_children:
+        name = child.child_by_field_name("left") if child.type == "assignment_pattern" else child
+        if name is not None and name.type == "identifier":
+            reading.bind(name, text_of(name), "")
+
+
+def _parameter_name(reading: Reading, node: Node) -> None:
+    name = node.child_by_field_name("parameter")
+    if name is not None and name.type == "identifier":
+        reading.bind(name, text_of(name), "")
+
+
+def _loop(reading: Reading, node: Node) -> None:
+    name = node.child_by_field_name("left")
+    if name is not None and name.type == "identifier":
+        reading.bind(name, text_of(name), "")
 
 
 def _returned(reading: Reading, node: Node) -> None:
-    if type_name := _annotated(reading, node):
+    returned = node.child_by_field_name("return_type")
+    if returned is not None and (type_name := _annotated(reading, returned)):
         reading.bind(node, "return", type_name)
 
 
@@ -214,13 +231,17 @@ _HANDLERS = {
     "call": _call,
     "new": _new,
     "decorator": _decorator,
-    "base": read_base,
-    "value": read_value,
+    "bases": _bases,
+    "values": read_children(_NAMED),
+    "value": read_field("value", _NAMED),
+    "type": read_children(_TYPES),
     "declarator": _declarator,
     "assignment": _assignment,
     "field": _field,
     "parameter": _parameter,
-    "name": _name,
+    "parameters": _parameters,
+    "parameter_name": _parameter_name,
+    "loop": _loop,
     "returned": _returned,
 }
 

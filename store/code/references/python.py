@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
 from store.code.references.python_types import annotated_type
-from store.code.references.reading import Reading, ReferenceReader, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_children, read_field
 from store.code.source import ReferenceKind
 
 _SYNTAX = NameSyntax(
@@ -29,43 +29,26 @@ _SYNTAX = NameSyntax(
     },
 )
 
-# Values are where a definition is handed on: arguments, results, elements of tables, defaults, annotations.
-_NAMED = "[(identifier) (attribute)]"
-_QUERY = f"""
+_QUERY = """
 (import_statement) @import
-(import_from_statement) @import_from
-(future_import_statement) @import_from
+[(import_from_statement) (future_import_statement)] @import_from
 (call) @call
 (decorator) @decorator
 (class_definition) @class
 (function_definition) @function
 (lambda_parameters) @parameters
-(assignment) @assignment
-(named_expression) @assignment
-(augmented_assignment left: (_) @target)
-(as_pattern) @as
-(for_statement left: (_) @target)
-(for_in_clause left: (_) @target)
-(global_statement) @global
-(nonlocal_statement) @global
-(call arguments: (argument_list {_NAMED} @value))
-(keyword_argument value: {_NAMED} @value)
-(pair value: {_NAMED} @value)
-(list {_NAMED} @value)
-(tuple {_NAMED} @value)
-(set {_NAMED} @value)
-(return_statement {_NAMED} @value)
-(default_parameter value: {_NAMED} @value)
-(typed_default_parameter value: {_NAMED} @value)
-(type {_NAMED} @value)
-(type (binary_operator {_NAMED} @value))
-(generic_type (identifier) @value)
-(except_clause value: {_NAMED} @value)
-(except_clause value: (as_pattern {_NAMED} @value))
-(raise_statement . {_NAMED} @value)
-(class_pattern (dotted_name) @value)
+[(assignment) (named_expression)] @assignment
+[(augmented_assignment) (for_statement) (for_in_clause)] @target
+(with_item) @with
+(except_clause) @except
+[(global_statement) (nonlocal_statement)] @global
+[(argument_list) (list) (tuple) (set) (return_statement) (type) (binary_operator) (class_pattern)] @values
+[(keyword_argument) (pair) (default_parameter) (typed_default_parameter)] @value
+[(generic_type) (raise_statement)] @first
 """
 
+#: Values are where a definition is handed on: arguments, results, elements of tables, defaults, annotations.
+_NAMED = frozenset({"identifier", "attribute", "dotted_name"})
 _RECEIVERS = frozenset({"self", "cls", "mcs"})
 
 
@@ -104,8 +87,7 @@ def _call(reading: Reading, node: Node) -> None:
     if target == "super":
         return  # not a call of what it gives: the method that is called on that is
     # The decorator that a definition has is used by the definition, but called where the definition is.
-    in_decorator = node.parent is not None and node.parent.type == "decorator"
-    scope = reading.scopes.around(reading.scope(node)) if in_decorator else None
+    scope = reading.scopes.around(reading.scope(node)) if node.id in reading.read else None
     reading.add_call(_last_name(function), _class_of_self(function, target), scope)
 
 
@@ -125,6 +107,7 @@ def _class_of_self(function: Node, target: str) -> str:
 def _decorator(reading: Reading, node: Node) -> None:
     expression = first_child(node)
     if expression is not None and expression.type == "call":
+        reading.read.add(expression.id)
         expression = expression.child_by_field_name("function")
     if expression is not None:
         reading.add(ReferenceKind.REFERENCES, expression, reading.name(expression))
@@ -132,6 +115,8 @@ def _decorator(reading: Reading, node: Node) -> None:
 
 def _bases(reading: Reading, node: Node) -> None:
     bases = node.child_by_field_name("superclasses")
+    if bases is not None:
+        reading.read.add(bases.id)
     for base in bases.named_children if bases is not None else ():
         if base.type not in ("keyword_argument", "comment"):
             target = reading.name(base).removesuffix("[]")
@@ -142,9 +127,26 @@ def _elsewhere(reading: Reading, node: Node) -> None:
     reading.elsewhere.update((reading.scope(node), text_of(child)) for child in node.named_children)
 
 
+def _values(reading: Reading, node: Node) -> None:
+    if node.id not in reading.read:
+        _read_values(reading, node)
+
+
+def _first(reading: Reading, node: Node) -> None:
+    value = first_child(node)
+    if value is not None and value.type in _NAMED:
+        reading.add_value(value)
+
+
 def _target(reading: Reading, node: Node) -> None:
-    for name in _names_in(node):
-        reading.bind(node, text_of(name), "")
+    target = node.child_by_field_name("left")
+    if target is not None:
+        _unknown(reading, target)
+
+
+def _unknown(reading: Reading, target: Node) -> None:
+    for name in _names_in(target):
+        reading.bind(target, text_of(name), "")
 
 
 def _function(reading: Reading, node: Node) -> None:
@@ -178,7 +180,7 @@ def _assignment(reading: Reading, node: Node) -> None:
     if target is None:
         return
     if target.type not in ("identifier", "attribute"):
-        _target(reading, target)
+        _unknown(reading, target)
         return
     name = reading.name(target)
     annotation = node.child_by_field_name("type")
@@ -209,21 +211,33 @@ def _value_type(reading: Reading, value: Node | None) -> str:
     return type_name if UNKNOWN not in type_name else ""
 
 
-def _as(reading: Reading, node: Node) -> None:
-    target = node.child_by_field_name("alias")
-    value = first_child(node)
-    inner = first_child(target) if target is not None else None
-    if inner is None:
-        return
-    if inner.type != "identifier":
-        _target(reading, inner)
-        return
-    if node.parent is not None and node.parent.type == "except_clause":
-        caught = reading.name(value)
-        reading.bind(node, text_of(inner), "" if UNKNOWN in caught else caught)
-    else:
+def _with(reading: Reading, node: Node) -> None:
+    value, inner = _as(node.child_by_field_name("value"))
+    if inner is not None and inner.type == "identifier":
+        # What a context manager gives is most often itself, when it was made by a call.
         type_name = reading.value_type(value)
         reading.bind(node, text_of(inner), type_name if type_name.endswith("()") else "")
+    elif inner is not None:
+        _unknown(reading, inner)
+
+
+def _except(reading: Reading, node: Node) -> None:
+    caught = node.child_by_field_name("value")
+    value, inner = _as(caught)
+    if inner is not None:
+        name = reading.name(value)
+        reading.bind(node, text_of(inner), "" if UNKNOWN in name else name)
+    value = value if inner is not None else caught
+    if value is not None and value.type in _NAMED:
+        reading.add_value(value)
+
+
+def _as(node: Node | None) -> tuple[Node | None, Node | None]:
+    """What `value as name` is of."""
+    if node is None or node.type != "as_pattern":
+        return None, None
+    target = node.child_by_field_name("alias")
+    return first_child(node), first_child(target) if target is not None else None
 
 
 def _names_in(node: Node) -> Iterator[Node]:
@@ -237,18 +251,23 @@ def _names_in(node: Node) -> Iterator[Node]:
             waiting.extend(found.named_children)
 
 
+_read_values = read_children(_NAMED)
+
 _HANDLERS = {
     "global": _elsewhere,
     "import": _import,
     "import_from": _import_from,
-    "call": _call,
     "decorator": _decorator,
+    "call": _call,
     "class": _bases,
-    "value": read_value,
+    "values": _values,
+    "value": read_field("value", _NAMED),
+    "first": _first,
     "function": _function,
     "parameters": _parameters,
     "assignment": _assignment,
-    "as": _as,
+    "with": _with,
+    "except": _except,
     "target": _target,
 }
 

@@ -15,7 +15,11 @@ Handler: TypeAlias = Callable[["Reading", Node], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceReader:
-    """How a language is read: what to look for in the tree, as a query of tree-sitter, and what to make of it."""
+    """How a language is read: what to look for in the tree, as a query of tree-sitter, and what to make of it.
+
+    Its patterns are of one node each: patterns that are open while their node is gone through take time by the square of
+    the depth, and sources can be nested as deep as they are long.
+    """
 
     query: str
     syntax: NameSyntax
@@ -74,6 +78,8 @@ class Reading:
         self._bindings: list[tuple[int, Binding]] = []
         #: Attributes of objects that are assigned to: what has their name is not a method.
         self.attributes: set[str] = set()
+        #: Ids of nodes that are read with what is around them: calls that give a decorator, lists of bases.
+        self.read: set[int] = set()
         #: Names that a scope assigns to, but that belong to another one: those of `global`, by scope.
         self.elsewhere: set[tuple[str, str]] = set()
         # Where names are seen from other files too.
@@ -140,26 +146,44 @@ class Reading:
     def _kept(self, references: Sequence[Reference], known: set[str]) -> list[Binding]:
         """Bindings that say what a name is that is used, or that other files may ask for; equal ones once."""
         bindings = dict.fromkeys(_in_order(self._bindings))
-        used = {_head(reference.target) for reference in references}
-        used |= {_head(binding.type_name.removeprefix("=")) for binding in bindings}
         informative = known | {binding.name for binding in bindings if binding.type_name}
         literals = set(self.syntax.literals.values()) | {""}
-        kept = []
-        for binding in bindings:
-            if "." in binding.name:
-                source = _head(binding.type_name.removeprefix("="))
-                wanted = source in informative and binding.type_name not in literals
-            else:
-                inside = binding.scope not in self._open_scopes
-                wanted = binding.name in used if inside else binding.name in used or binding.type_name not in literals
-            if wanted or binding.name == "return":
-                kept.append(binding)
-        return kept
+        wanted = [
+            binding
+            for binding in bindings
+            if "." not in binding.name
+            or (_head(binding.type_name.removeprefix("=")) in informative and binding.type_name not in literals)
+        ]
+        used = {_head(reference.target) for reference in references}
+        used |= {_head(binding.type_name.removeprefix("=")) for binding in wanted}
+        return [binding for binding in wanted if self._is_asked_for(binding, used, literals)]
+
+    def _is_asked_for(self, binding: Binding, used: set[str], literals: set[str]) -> bool:
+        if "." in binding.name or binding.name == "return" or binding.name in used:
+            return True
+        return binding.scope in self._open_scopes and binding.type_name not in literals
 
 
-def read_value(reading: Reading, node: Node) -> None:
-    """A definition that is handed on, if it is one."""
-    reading.add_value(node)
+def read_children(types: frozenset[str]) -> Handler:
+    """What is handed on right inside of a node: arguments, elements, what is returned."""
+
+    def read(reading: Reading, node: Node) -> None:
+        for child in node.named_children:
+            if child.type in types:
+                reading.add_value(child)
+
+    return read
+
+
+def read_field(field_name: str, types: frozenset[str]) -> Handler:
+    """What is handed on in a field of a node."""
+
+    def read(reading: Reading, node: Node) -> None:
+        child = node.child_by_field_name(field_name)
+        if child is not None and child.type in types:
+            reading.add_value(child)
+
+    return read
 
 
 def read_base(reading: Reading, node: Node) -> None:

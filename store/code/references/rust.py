@@ -3,7 +3,7 @@
 from tree_sitter import Node
 
 from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
-from store.code.references.reading import Reading, ReferenceReader, read_base, read_made, read_value
+from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_made
 from store.code.source import ReferenceKind
 
 _SYNTAX = NameSyntax(
@@ -28,28 +28,31 @@ _SYNTAX = NameSyntax(
     },
 )
 
-_NAMED = "[(identifier) (scoped_identifier) (field_expression)]"
-_QUERY = f"""
-(use_declaration argument: (_) @use)
-(mod_item !body name: (_) @module)
+_QUERY = """
+(use_declaration) @use
+(mod_item) @module
 (call_expression) @call
-(macro_invocation macro: (_) @macro)
-(struct_expression name: (_) @made)
-(impl_item trait: (_) @trait)
-(trait_item bounds: (trait_bounds (_) @base))
-(parameter) @variable
-(let_declaration) @variable
+(macro_invocation) @macro
+(struct_expression) @made
+(impl_item) @implementation
+(trait_item) @trait
+[(parameter) (let_declaration)] @variable
 (field_declaration) @field
-(function_item return_type: (_) @returned)
-(arguments {_NAMED} @value)
+(function_item) @returned
+(arguments) @values
 """
+
+_NAMED = frozenset({"identifier", "scoped_identifier", "field_expression"})
 
 #: A method of what is inside is called on them as well.
 _TRANSPARENT = frozenset({"Arc", "Box", "Option", "Rc", "Result"})
 
 
 def _module(reading: Reading, node: Node) -> None:
-    reading.add_import(node, f"self.{text_of(node)}", "", text_of(node))
+    # In braces it is a definition.
+    if node.child_by_field_name("body") is None:
+        name = text_of(node.child_by_field_name("name"))
+        reading.add_import(node, f"self.{name}", "", name)
 
 
 def _call(reading: Reading, node: Node) -> None:
@@ -59,14 +62,35 @@ def _call(reading: Reading, node: Node) -> None:
         reading.add_call(last, reading.name(function))
 
 
+def _implementation(reading: Reading, node: Node) -> None:
+    trait = node.child_by_field_name("trait")
+    if trait is None:
+        return
+    implemented = _type_name(reading, node.child_by_field_name("type"))
+    reading.add(ReferenceKind.INHERITS, node, reading.name(trait), implemented)
+
+
 def _trait(reading: Reading, node: Node) -> None:
-    implemented = node.parent.child_by_field_name("type") if node.parent is not None else None
-    reading.add(ReferenceKind.INHERITS, node, reading.name(node), _type_name(reading, implemented))
+    bounds = node.child_by_field_name("bounds")
+    for bound in bounds.named_children if bounds is not None else ():
+        read_base(reading, bound)
+
+
+def _macro(reading: Reading, node: Node) -> None:
+    macro = node.child_by_field_name("macro")
+    if macro is not None:
+        read_made(reading, macro)
+
+
+def _made(reading: Reading, node: Node) -> None:
+    made = node.child_by_field_name("name")
+    if made is not None:
+        read_made(reading, made)
 
 
 def _use(reading: Reading, node: Node) -> None:
     """`use a::{self, b as c, d::*}`: a tree, whose branches are imports."""
-    waiting: list[tuple[Node | None, str]] = [(node, "")]
+    waiting = [(node.child_by_field_name("argument"), "")]
     while waiting:
         found, outer = waiting.pop()
         if found is None:
@@ -122,7 +146,7 @@ def _field(reading: Reading, node: Node) -> None:
 
 
 def _returned(reading: Reading, node: Node) -> None:
-    if type_name := _type_name(reading, node):
+    if type_name := _type_name(reading, node.child_by_field_name("return_type")):
         reading.bind(node, "return", type_name)
 
 
@@ -130,11 +154,11 @@ _HANDLERS = {
     "use": _use,
     "module": _module,
     "call": _call,
-    "macro": read_made,
-    "made": read_made,
+    "macro": _macro,
+    "made": _made,
+    "implementation": _implementation,
     "trait": _trait,
-    "base": read_base,
-    "value": read_value,
+    "values": read_children(_NAMED),
     "variable": _variable,
     "field": _field,
     "returned": _returned,
