@@ -206,6 +206,18 @@ async def test_what_vanishes_or_becomes_a_link_before_it_is_read_is_not_sent(
     assert code.repositories["ours"] == {}
 
 
+async def test_a_terminal_sees_files_a_second_and_problems_above_them(
+    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    code.refused = {"a.py"}
+    ended = await trimem("index", str(top))
+    assert "files/s" in ended.problems
+    assert "trimem: a.py: file.content: is odd" in ended.problems
+    assert "files/s" not in ended.output
+
+
 async def test_an_empty_folder_does_not_empty_a_repository(trimem: Terminal, code: FakeCode, tmp_path: Path) -> None:
     code.repositories["ours"] = {"a.py": b"a"}
     (tmp_path / "empty").mkdir()

@@ -12,10 +12,10 @@ from trimem.client.code_types import FileResult, FileToIndex, IndexResult, Uncha
 from trimem.client.errors import FieldViolation, InvalidArgumentError, ResourceExhaustedError, TrimemError
 from trimem.store.v1 import code_service_pb2 as pb
 
-#: Files of a call, unless their bytes are too many before: a few hundred chunks, few enough for a slow embedder within
-#: the timeout of a call, and little to do again when it fails.
+#: Files of a call, unless their bytes are too many before: some four hundred chunks, which large models on a small
+#: machine embed within the timeout of a call, and the silence that a gateway bears; and little to do again.
 MOST_FILES = 64
-MOST_BYTES = 512 * 1024
+MOST_BYTES = 384 * 1024
 
 #: Files that are named in a result.
 MOST_RESULTS = 1_000

@@ -4,11 +4,18 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOTSUP
 from pathlib import Path
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+def _flags(*names: str) -> int:
+    """0 on a system that does not have them all, which `Folder` refuses; the other commands work there."""
+    return sum(getattr(os, name) for name in names) if all(hasattr(os, name) for name in names) else 0
+
+
+_FOLDER = _flags("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 #: A pipe that took the place of a file must not keep us waiting.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = _flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 
 
 class NotRegularError(OSError):
@@ -24,6 +31,8 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError. The path itself may be a symbolic link: who named it meant what it leads to."""
+        if not (_FOLDER and _FILE):
+            raise OSError(ENOTSUP, "this system does not tell links from files in time")
         self.path = path
         self._root = os.open(path, _FOLDER & ~os.O_NOFOLLOW)
 

@@ -10,6 +10,9 @@ from trimem.client.cli.code_reading import Folder, NotRegularError
 from trimem.client.cli.code_walking import Found, Skipped
 from trimem.client.cli.failures import UsageProblem, complain
 
+#: Seconds for a call of some files: the gateway's limit ends it before, unless that was raised for slow models.
+_TIMEOUT = 3600.0
+
 
 class Sending:
     """One run over the files that were found."""
@@ -44,7 +47,12 @@ class Sending:
             )
         self._settle(
             self._client.index_files(
-                self.repository, self._files(known, bar), commit=commit, keep_others=keep_others, on_progress=settle
+                self.repository,
+                self._files(known, bar),
+                commit=commit,
+                keep_others=keep_others,
+                on_progress=settle,
+                timeout=_TIMEOUT,
             )
         )
         self.is_done = True
