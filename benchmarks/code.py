@@ -174,10 +174,11 @@ def claims(found: Mapping[str, Rows]) -> list[Claim]:
         Claim(f"names {row['query']}: share that is found first", row["first"], 0.95, at_least=True, unit="")
         for row in found.get("names", [])
     ]
-    if rows := found.get("docstrings"):
-        by_mode = {row["mode"]: row["mrr"] for row in rows}
-        best = max(value for mode, value in by_mode.items() if mode != "FUSED")
-        made.append(Claim("docstrings: MRR of FUSED over that of its best arm", by_mode["FUSED"] / best, 1.0, True))
+    for part in ("pieces", "docstrings"):
+        if rows := found.get(part):
+            by_mode = {row["mode"]: row["mrr"] for row in rows}
+            best = max(value for mode, value in by_mode.items() if mode != "FUSED")
+            made.append(Claim(f"{part}: MRR of FUSED over that of its best arm", by_mode["FUSED"] / best, 1.0, True))
     return made
 
 

@@ -33,6 +33,11 @@ _NUMBERED = re.compile(r"([a-z]{2,})[0-9]+")
 _SQUEEZED = re.compile(r"[\W_]+")
 _SEPARATOR = re.compile(r"::|->|[.#/\\:]")
 
+# What code has in it, and prose seldom.
+_SIGN = re.compile(r"\w[(\[]|[{};=]|\w\.\w|->|::|:$|^[ \t]+\S", re.MULTILINE)
+#: Of this many words one sign is enough; of fewer, two.
+_WORDS_OF_A_SIGN = 4
+
 # In most languages that we know these are no names, and say nothing about the code that has them.
 _RESERVED = """
     and as assert async await break case catch class const constexpr continue def do elif else enum except explicit
@@ -91,6 +96,11 @@ def names_asked(query: str) -> dict[str, float]:
     while len(words) > 1 and words[0].lower() in _BEFORE_NAME:
         words = words[1:]
     return _names_in(words) | asked
+
+
+def is_code(query: str) -> bool:
+    """Whether a query looks like a piece of code, rather than like a question or a name."""
+    return len(_SIGN.findall(query)) >= max(2, len(query.split()) / _WORDS_OF_A_SIGN)
 
 
 def words_of_chunk(path: str, chunk: Chunk) -> Words:

@@ -8,8 +8,18 @@ from uuid import UUID
 
 from store.repositories.code_search import CodeCandidate, CodeCandidates
 
-#: Share of each arm in the score of a fused search.
-CODE, TEXT, WORDS = 0.25, 0.15, 0.6
+
+class Shares(NamedTuple):
+    """How much of the score of a fused search each arm is; together 1."""
+
+    code: float
+    text: float
+    words: float
+
+
+#: For a question, and for a piece of code, which says nothing to a model of prose and has the words that are wanted.
+OF_QUESTIONS = Shares(0.25, 0.15, 0.6)
+OF_CODE = Shares(0.05, 0.0, 0.95)
 
 #: What being called like the query counts, beside all of the above: more than they do.
 NAMED = 1.5
@@ -47,9 +57,9 @@ class CodeRanking:
     unseen: float
 
 
-def rank(candidates: CodeCandidates, mode: CodeSearchMode) -> CodeRanking:
-    """Order candidates."""
-    score = _Score(candidates, mode)
+def rank(candidates: CodeCandidates, mode: CodeSearchMode, shares: Shares = OF_QUESTIONS) -> CodeRanking:
+    """Order candidates; `shares` are those of the mode FUSED."""
+    score = _Score(candidates, mode, shares)
     hits = [
         ScoredChunk(one.id, score.of(one), one.code or 0.0, one.text or 0.0, one.words)
         for one in candidates.found
@@ -62,8 +72,9 @@ def rank(candidates: CodeCandidates, mode: CodeSearchMode) -> CodeRanking:
 class _Score:
     """The score of candidates, in [0, 1]."""
 
-    def __init__(self, candidates: CodeCandidates, mode: CodeSearchMode) -> None:
+    def __init__(self, candidates: CodeCandidates, mode: CodeSearchMode, shares: Shares) -> None:
         self._mode = mode
+        self._shares = shares
         self._candidates = candidates
         self._code = _Scale([one.code for one in candidates.found])
         self._text = _Scale([one.text for one in candidates.found])
@@ -102,7 +113,8 @@ class _Score:
         return self._fused(near, near, words, 0) if words or near else 0.0
 
     def _fused(self, code: float, text: float, words: float, named: float) -> float:
-        return self._named(CODE * code + TEXT * text + WORDS * self._words(words), named)
+        shares = self._shares
+        return self._named(shares.code * code + shares.text * text + shares.words * self._words(words), named)
 
     def _words(self, words: float) -> float:
         best = self._candidates.best_words

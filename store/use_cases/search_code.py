@@ -9,14 +9,14 @@ from functools import partial
 from servicekit import tasks
 from servicekit.errors import InvalidArgumentError
 from servicekit.off_loop import off_loop
-from store.code.identifiers import names_asked, terms_asked
+from store.code.identifiers import is_code, names_asked, terms_asked
 from store.code.path_filter import path_filter
 from store.code.paths import accept_repository
 from store.code.snippets import Snippet, snippet_of
 from store.code.source import CodeKind, StoredChunk
 from store.repositories.code_search import CodeFilter, CodeQuestion, CodeSearchRepository, Meaning
 from store.use_cases import code_search_tokens
-from store.use_cases.code_fusion import CodeSearchMode, ScoredChunk, rank
+from store.use_cases.code_fusion import OF_CODE, OF_QUESTIONS, CodeSearchMode, ScoredChunk, rank
 from store.use_cases.code_search_tokens import FoundCode
 from store.use_cases.embedding import PASSING, TextEmbedding
 from store.use_cases.event_rules import accept_page_size, require_plain_text
@@ -90,7 +90,8 @@ class SearchCode:
     async def _find(self, search: CodeSearch, matching: CodeFilter) -> FoundCode:
         question, degraded = await self._question(search)
         candidates = await self._chunks.candidates(question, matching, MOST_HITS)
-        ranking = rank(candidates, CodeSearchMode.NAMES if degraded else search.mode)
+        mode = CodeSearchMode.NAMES if degraded else search.mode
+        ranking = rank(candidates, mode, OF_CODE if is_code(search.query) else OF_QUESTIONS)
         return FoundCode(ranking.hits[:MOST_HITS], ranking.unseen, degraded)
 
     async def _question(self, search: CodeSearch) -> tuple[CodeQuestion, bool]:

@@ -9,7 +9,7 @@ from store.code.inputs import code_input, text_input
 from store.code.source import Chunk, CodeKind, Span
 from store.repositories.code_search import CodeCandidate, CodeCandidates
 from store.use_cases import code_search_tokens as tokens
-from store.use_cases.code_fusion import CodeSearchMode, ScoredChunk, rank
+from store.use_cases.code_fusion import OF_CODE, OF_QUESTIONS, CodeSearchMode, ScoredChunk, rank
 from store.use_cases.code_search_tokens import FoundCode
 from store.use_cases.search_tokens import MOST_HITS, seal
 
@@ -48,6 +48,13 @@ def test_what_is_good_in_all_ways_comes_before_what_is_best_in_one() -> None:
     all_round = candidate(1, code=0.75, text=0.75, words=6)
     others = (candidate(2, code=0.8), candidate(3, text=0.8), candidate(4, words=7))
     assert order(*others, all_round)[0] == 1
+
+
+def test_to_a_piece_of_code_what_a_chunk_says_about_itself_is_nothing() -> None:
+    found = CodeCandidates([candidate(1, code=0.5, text=0.9, words=4), candidate(2, code=0.5, text=0.1, words=5)], 10.0)
+    assert [hit.id.int for hit in rank(found, CodeSearchMode.FUSED, OF_CODE).hits] == [2, 1]
+    assert [hit.id.int for hit in rank(found, CodeSearchMode.FUSED, OF_QUESTIONS).hits] == [1, 2]
+    assert sum(OF_CODE) == sum(OF_QUESTIONS) == 1
 
 
 def test_what_is_called_like_the_query_comes_first_and_a_part_of_the_name_does_not_outweigh_the_rest() -> None:

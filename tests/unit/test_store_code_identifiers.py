@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.code.identifiers import identifier_words, names_asked, names_of, terms_asked, words_of_chunk
+from store.code.identifiers import identifier_words, is_code, names_asked, names_of, terms_asked, words_of_chunk
 from store.code.source import Chunk, CodeKind, Span
 from store.terms import term_of
 
@@ -126,3 +126,21 @@ def test_a_query_of_any_kind_is_read_without_going_back_and_forth(part: str) -> 
     query = part * (16384 // len(part))
     assert len(terms_asked(query)) <= 64
     assert all(len(name) <= 161 for name in names_asked(query))
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("for attempt in range(ATTEMPTS):\n    time.sleep(attempt)", True),
+        ("return self.archive.put(name)", True),
+        ("values[0] = 1", True),
+        ("where do we retry failed uploads?", False),
+        ("Return the path of a file (or None).", False),
+        ("JSONDecoder.decode", False),
+        ("parse_http_header", False),
+        ("how does json.loads call the decoder (JSONDecoder) when the text is empty or broken at its end?", False),
+        ("", False),
+    ],
+)
+def test_a_piece_of_code_is_told_from_a_question(query: str, code: bool) -> None:
+    assert is_code(query) is code
