@@ -427,7 +427,10 @@ class Meanings:
         unknown_after: int | None = None
         outside: list[str] = []
         waiting: list[Definition | str] = [own]
-        while waiting and len(order) < _MAX_BASES:
+        # Classes that inherit from themselves come for ever.
+        for _ in range(4 * _MAX_BASES):
+            if not waiting or len(order) == _MAX_BASES:
+                break
             each = waiting.pop()
             if isinstance(each, str):
                 unknown_after = len(order) if unknown_after is None else unknown_after

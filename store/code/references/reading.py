@@ -17,7 +17,7 @@ Handler: TypeAlias = Callable[["Reading", Node], None]
 class ReferenceReader:
     """How a language is read: what to look for in the tree, as a query of tree-sitter, and what to make of it.
 
-    Its patterns are of one node each: patterns that are open while their node is gone through take time by the square of
+    Its patterns are of one node each: those that are open while their node is gone through take time by the square of
     the depth, and sources can be nested as deep as they are long.
     """
 
