@@ -10,59 +10,12 @@ MAX_SUFFIX_PARTS = 12
 _SCRIPT_SUFFIXES = (".d.ts", ".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 #: Folders that sources are below by convention, and that no import names.
 _SOURCE_ROOTS = frozenset({"", "src", "lib", "Lib", "python"})
-_GO_STANDARD = frozenset(
-    [
-        "archive",
-        "bufio",
-        "bytes",
-        "cmp",
-        "compress",
-        "container",
-        "context",
-        "crypto",
-        "database",
-        "debug",
-        "embed",
-        "encoding",
-        "errors",
-        "expvar",
-        "flag",
-        "fmt",
-        "go",
-        "hash",
-        "html",
-        "image",
-        "index",
-        "internal",
-        "io",
-        "iter",
-        "log",
-        "maps",
-        "math",
-        "mime",
-        "net",
-        "os",
-        "path",
-        "plugin",
-        "reflect",
-        "regexp",
-        "runtime",
-        "slices",
-        "sort",
-        "strconv",
-        "strings",
-        "structs",
-        "sync",
-        "syscall",
-        "testing",
-        "text",
-        "time",
-        "unicode",
-        "unique",
-        "unsafe",
-        "weak",
-    ]
+_GO_STANDARD_NAMES = (
+    "archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag "
+    "fmt go hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime "
+    "slices sort strconv strings structs sync syscall testing text time unicode unique unsafe weak"
 )
+_GO_STANDARD = frozenset(_GO_STANDARD_NAMES.split())
 
 
 def folder_of(path: str) -> str:

@@ -12,7 +12,7 @@ from store.code.source import Binding, CodeKind, Import, Outline, Reference, Ref
 
 T = TypeVar("T")
 
-_TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=8)
+_TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 _NUMBERS = st.integers(min_value=0, max_value=2**31)
 
 

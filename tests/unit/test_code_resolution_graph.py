@@ -193,15 +193,10 @@ def test_circles_end() -> None:
 
 def test_a_star_brings_what_other_stars_bring() -> None:
     resolved = resolve_sources(
-        ("p/__init__.py", b"from .a import *
-"),
-        ("p/a.py", b"from .b import *
-"),
-        ("p/b.py", b"def f(): ...
-"),
-        ("m.py", b"import p
-p.f()
-"),
+        ("p/__init__.py", b"from .a import *\n"),
+        ("p/a.py", b"from .b import *\n"),
+        ("p/b.py", b"def f(): ...\n"),
+        ("m.py", b"import p\np.f()\n"),
     )
     assert edges_of(resolved, "calls") == {("m.py", "p.b.f", "RESOLVED")}
 
