@@ -2,11 +2,12 @@
 
 import builtins
 import io
+import types
 from dataclasses import dataclass
 
 _VALUES = (str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, object, type, BaseException)
 _FILES = (io.TextIOWrapper, io.BytesIO, io.BufferedReader)
-_GENERATOR = type(each for each in ())
+_GENERATOR = types.GeneratorType
 
 
 @dataclass(frozen=True, slots=True)
