@@ -31,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 
 setup: $(VENV)/.dev ## make the virtual environment with everything in it
 
-demo: $(VENV)/.runtime ## start everything, import a real text, ask it questions, stop everything
+demo: $(VENV)/.runtime ## start everything, import a real text, index real code, ask questions, stop everything
 	@$(BIN)/python -m deploy.local demo
 
 run: $(VENV)/.runtime ## start everything and keep it up until Ctrl-C
