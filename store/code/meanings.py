@@ -332,7 +332,9 @@ class Meanings:
             own = self._own_class(file, symbol.qualified_name)
             return Meaning(Sort.INSTANCE, own, sure=False) if own else UNKNOWN
         plain = all(mark.rpartition(".")[2] in _TRANSPARENT_DECORATORS for mark in symbol.decorators)
-        return self._typed(file, symbol.parent, types[0]).doubted(not (meaning.sure and plain))
+        found = self._typed(file, symbol.parent, types[0])
+        # What a decorator makes of an iterator, say, is not known: it may be a context manager.
+        return UNKNOWN if found.sort is Sort.OUTSIDE and not plain else found.doubted(not (meaning.sure and plain))
 
     # Members
 

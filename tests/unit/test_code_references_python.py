@@ -130,6 +130,8 @@ def test_an_annotation_says_which_class(annotation: str, type_name: str) -> None
         ("x = m.foo().bar()", "m.foo().bar()"),
         ("x = given or Foo()", "Foo()"),
         ("x = foo", "=foo"),
+        ("x: TypeAlias = foo", "=foo"),
+        ("x: Foo = foo", "Foo"),
         ("x = []", "list()"),
         ("x = None", "None"),
         ("x = a[0]", ""),

@@ -163,6 +163,18 @@ def test_the_only_method_of_its_name_is_likely_unless_values_have_it_too() -> No
     }
 
 
+def test_what_a_context_manager_gives_is_not_what_its_function_iterates_over() -> None:
+    text = (
+        "from collections.abc import Iterator\n"
+        "class A:\n    def frobnicate(self): ...\n"
+        "@contextmanager\ndef opened() -> Iterator[A]: ...\n"
+        "with opened() as a:\n    a.frobnicate()\n"
+    )
+    calls = _calls(a=text)
+    assert ("a.py", "a.A.frobnicate", "INFERRED") in calls
+    assert not [call for call in calls if "Iterator" in call[1]]
+
+
 def test_programs_do_not_call_their_tests() -> None:
     test = "class A:\n    def frobnicate(self): ...\n"
     assert _calls(tests__a=test, b="def f(x): x.frobnicate()\n") == {("b.f", "frobnicate", "UNRESOLVED")}

@@ -185,7 +185,9 @@ def _assignment(reading: Reading, node: Node) -> None:
     name = reading.name(target)
     annotation = node.child_by_field_name("type")
     value = node.child_by_field_name("right") or node.child_by_field_name("value")
-    type_name = _annotation(annotation) if annotation is not None else _value_type(reading, value)
+    type_name = _annotation(annotation) if annotation is not None else ""
+    if annotation is None or type_name.rpartition(".")[2] == "TypeAlias":
+        type_name = _value_type(reading, value)
     if (reading.scope(node), name) in reading.elsewhere:
         reading.bind(node, name, type_name, "")
     elif target.type == "identifier":
