@@ -83,6 +83,12 @@ def downgrade() -> None:
 def _refuse_others() -> None:
     if context.is_offline_mode():
         return
+    encoding = op.get_bind().execute(sa.text("SHOW server_encoding")).scalar()
+    if encoding != "UTF8":
+        raise CommandError(
+            f"the encoding of the database is {encoding}, and words of labels need UTF8: dump it, and restore it into "
+            "a database with ENCODING 'UTF8'. This revision changed nothing"
+        )
     found = op.get_bind().execute(
         sa.text("SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NOT NULL"),
         {"names": list(_TABLES)},

@@ -83,6 +83,17 @@ async def test_tables_of_that_name_that_are_there_already_are_refused(new_databa
     await check(url)
 
 
+async def test_another_encoding_is_refused_with_what_to_do(new_database: NewDatabase) -> None:
+    url = await new_database()
+    name = f"{urlsplit(url).path[1:]}_ascii"
+    await execute(url, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        with pytest.raises(SchemaError, match=r"encoding of the database is SQL_ASCII.*restore it"):
+            await migrated(url.replace(urlsplit(url).path, f"/{name}"))
+    finally:
+        await execute(url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 WORDS = [
     ("HTTPServer.parse_header", ["http", "server", "parse", "header"]),
     ("parseHTTPHeader2Value", ["parse", "http", "header2", "value"]),
