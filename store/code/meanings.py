@@ -1,67 +1,21 @@
 """What a name means at a place of a file: by the scopes around it, imports, types of variables, bases of classes."""
 
 import builtins
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import replace
 
+from store.code.inheritance import Inheritance
 from store.code.language_rules import NO_RULES, RULES, LanguageRules
-from store.code.modules import rust_parts
+from store.code.meaning import OUTSIDE, UNKNOWN, Meaning, Sort, agreed, chosen, instance_of, split_marks
+from store.code.module_meanings import ModuleMeanings
 from store.code.repository_index import Definition, RepositoryIndex, SourceFile, Unit, family_of
-from store.code.source import CodeKind, Import
+from store.code.source import Import
 
 #: Names that are explained by names that are explained by names: what goes deeper is not known.
 _MAX_DEPTH = 40
-_MAX_BASES = 64
 _MAX_SCOPES = 32
 #: Names that are explained again because they were a part of a circle: after so many the first answer stays.
 _MAX_REPEATED = 200_000
-
-
-class Sort(Enum):
-    """What a name can mean."""
-
-    DEFINITION = "definition"
-    #: An object of a class.
-    INSTANCE = "instance"
-    #: What a class inherits from, as `super()`.
-    PARENT = "parent"
-    MODULE = "module"
-    #: Something with a name that is not in the repository.
-    OUTSIDE = "outside"
-    #: A name that is there, but nothing is known of what it stands for.
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a name means; `sure` unless something was guessed on the way."""
-
-    sort: Sort
-    definition: Definition | None = None
-    unit: Unit | None = None
-    label: str = ""
-    sure: bool = True
-
-    def doubted(self, doubt: bool = True) -> "Meaning":
-        """The same, but not sure."""
-        return replace(self, sure=False) if doubt and self.sure else self
-
-
-UNKNOWN = Meaning(Sort.UNKNOWN, sure=False)
-#: Not of the repository, and without a name.
-_OUTSIDE = Meaning(Sort.OUTSIDE, sure=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bases:
-    """A class and what it inherits from, in the order in which members are looked for."""
-
-    classes: tuple[Definition, ...]
-    #: How many of them come before something that is not known.
-    known: int
-    #: Bases that are not in the repository.
-    outside: tuple[str, ...]
 
 
 class Meanings:
@@ -71,7 +25,8 @@ class Meanings:
         self._index = index
         self._names: dict[tuple[str, str, str], Meaning] = {}
         self._members: dict[tuple[str, str], Meaning | None] = {}
-        self._bases: dict[Definition, _Bases] = {}
+        self._inheritance = Inheritance(self.of)
+        self._modules = ModuleMeanings(index, self.member)
         #: What is being explained, how often that led back to itself, and what was thrown away because of that.
         self._open: set[tuple[str, ...]] = set()
         self._circles = 0
@@ -85,7 +40,7 @@ class Meanings:
         self._depth += 1
         try:
             first, *rest = target.split(".")
-            name, marks = _marks(first)
+            name, marks = split_marks(first)
             meaning = self._first(file, scope, name)
             if meaning is None and not rest and not marks:
                 return None
@@ -94,7 +49,7 @@ class Meanings:
                 meaning = Meaning(Sort.OUTSIDE, label=name, sure=False)
             meaning = self._marked(meaning, marks)
             for part in rest:
-                name, marks = _marks(part)
+                name, marks = split_marks(part)
                 meaning = self._marked(self.member(meaning, name), marks)
             return meaning
         finally:
@@ -102,37 +57,21 @@ class Meanings:
 
     def imported(self, file: SourceFile, each: Import) -> Meaning:
         """What an import binds."""
-        module = self.module(file, each.module, each.scope)
+        module = self._modules.named(file, each.module, each.scope)
         if not each.name:
             first = each.alias.partition(".")[0]
-            return self.module(file, first) if "." in each.alias else module
+            return self._modules.named(file, first) if "." in each.alias else module
         if each.name == "*":
             return module
         return self.member(module, each.name)
 
-    def module(self, file: SourceFile, module: str, scope: str = "") -> Meaning:  # noqa: PLR0911 - one a language
-        """The module that an import of a file names."""
-        finder = self._index.finder
-        match family_of(file.language):
-            case "python":
-                found = finder.python(module, file.path)
-                label = finder.package_of(module, file.path) if module.startswith(".") else module
-                return self._unit(found, label)
-            case "script":
-                return self._unit(finder.script(module, file.path), module)
-            case "go":
-                return self._unit(_as_folder(finder.go(module)), module.replace("/", "."))
-            case "java":
-                found = _as_folder(finder.java(module))
-                outer, _, name = module.rpartition(".")
-                if found is None and outer and (outer_found := _as_folder(finder.java(outer))):
-                    return self.member(self._unit(outer_found, outer), name)
-                return self._unit(found, module)
-            case "rust":
-                return self._rust_path(file, module.split("."), scope)
-            case "c":
-                return self._unit(finder.header(module, file.path), module)
-        return Meaning(Sort.OUTSIDE, label=module)
+    def module(self, file: SourceFile, each: Import) -> Meaning:
+        """The module that an import names."""
+        return self._modules.named(file, each.module, each.scope)
+
+    def parent_of(self, own: Definition) -> Definition | None:
+        """The first class that a class inherits from, if it is known."""
+        return self._inheritance.parent_of(own)
 
     def member(self, of: Meaning, name: str) -> Meaning:
         """What `.name` of something means."""
@@ -151,11 +90,6 @@ class Meanings:
                 return replace(of, label=f"{of.label}.{name}") if of.label else of
         return UNKNOWN
 
-    def parent_of(self, own: Definition) -> Definition | None:
-        """The first class that a class inherits from, if it is known."""
-        bases = self._inherited(own)
-        return bases.classes[1] if len(bases.classes) > 1 and bases.known > 1 else None
-
     # Scopes
 
     def _first(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
@@ -170,7 +104,7 @@ class Meanings:
             if file.language != "rust":
                 return UNKNOWN
         if file.language == "rust" and name in ("crate", "super", "self"):
-            return self._rust_path(file, [name], scope)
+            return self._modules.rust_path(file, [name], scope)
         seen = self._seen(file, scope, name, rules)
         if seen is None and name in rules.builtin_names:
             return Meaning(Sort.OUTSIDE, label=f"{rules.builtin_module}.{name}")
@@ -206,7 +140,7 @@ class Meanings:
             qualified = f"{scope}.{name}" if scope else name
             found = self._index.qualified.get(("c", qualified), ())
             if len(found) == 1 and found[0].file is not file:
-                return _chosen(found).doubted()
+                return chosen(found).doubted()
             if not scope:
                 break
             scope = scope.rpartition(".")[0]
@@ -241,7 +175,7 @@ class Meanings:
         imports = file.imports.get(place)
         types = file.bindings.get(place)
         if imports is None and types is None:
-            return _chosen(definitions) if definitions else None
+            return chosen(definitions) if definitions else None
         key = (file.path, scope, name)
         found = self._names.get(key)
         if found is None:
@@ -272,16 +206,16 @@ class Meanings:
         types: Sequence[str],
     ) -> Meaning:
         if definitions:
-            return _chosen(definitions).doubted()
+            return chosen(definitions).doubted()
         if imports:
-            found = _agreed([self.imported(file, each) for each in imports])
+            found = agreed([self.imported(file, each) for each in imports])
             return found.doubted(bool(types))
         if "" in types:
             return UNKNOWN
         scope, name = place
         # `name = name` in a class: the one on the right is further out.
         outer = scope.rpartition(".")[0]
-        return _agreed(
+        return agreed(
             [
                 self._typed(file, outer if type_name.lstrip("=").partition(".")[0] == name else scope, type_name)
                 for type_name in types
@@ -301,7 +235,7 @@ class Meanings:
             return Meaning(Sort.OUTSIDE, label=type_name, sure=False) if named else UNKNOWN
         if type_name.startswith("="):
             return found.doubted()
-        return found.doubted() if type_name.endswith("()") else _instance(found)
+        return found.doubted() if type_name.endswith("()") else instance_of(found)
 
     def _marked(self, meaning: Meaning, marks: str) -> Meaning:
         while marks:
@@ -312,13 +246,13 @@ class Meanings:
     def _called(self, meaning: Meaning) -> Meaning:
         """What a call gives."""
         if meaning.sort is Sort.DEFINITION and meaning.definition is not None:
-            return _instance(meaning) if meaning.definition.is_class else self._returned(meaning)
+            return instance_of(meaning) if meaning.definition.is_class else self._returned(meaning)
         if meaning.sort is Sort.PARENT:
             return meaning
         if meaning.sort is Sort.OUTSIDE:
             module, _, name = meaning.label.rpartition(".")
             is_class = name[:1].isupper() or (module == "builtins" and name in _BUILTIN_TYPES)
-            return meaning if is_class else _OUTSIDE
+            return meaning if is_class else OUTSIDE
         return UNKNOWN
 
     def _returned(self, meaning: Meaning) -> Meaning:
@@ -356,33 +290,25 @@ class Meanings:
     def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
         # A folder has what its files define; a file has what it imports, too.
         only = None if unit.path.endswith("/") else unit.files[0]
-        found = self._submodule(unit, name) if unit.language == "rust" else None
+        found = self._modules.below(unit, name) if unit.language == "rust" else None
         if found is None and only is not None:
             found = self._in_scope(only, "", name)
         if found is None and (tops := unit.tops.get(name)):
-            found = _chosen(tops)
-        found = found or self._submodule(unit, name)
+            found = chosen(tops)
+        found = found or self._modules.below(unit, name)
         if found is None and only is not None and not (unit.language == "python" and name.startswith("_")):
             return self._of_stars(only, name)
         return found
 
     def _of_stars(self, file: SourceFile, name: str) -> Meaning | None:
         for star in file.stars:
-            within = self.module(file, star.module, star.scope)
+            within = self._modules.named(file, star.module, star.scope)
             if within.unit is not None and (member := self._of_unit(within.unit, name)):
                 return member.doubted(not within.sure)
         return None
 
-    def _submodule(self, unit: Unit, name: str) -> Meaning | None:
-        found = None
-        if unit.language == "python" and unit.path.endswith("__init__.py"):
-            found = self._index.finder.python(f".{name}", unit.path)
-        elif unit.language == "rust":
-            found = self._index.finder.rust([*rust_parts(unit.path), name], unit.path)
-        return self._unit(found, "") if found else None
-
     def _of_class(self, own: Definition, name: str, sort: Sort) -> Meaning:
-        bases = self._inherited(own)
+        bases = self._inheritance.of(own)
         for place, each in enumerate(bases.classes):
             if place == 0 and sort is Sort.PARENT:
                 continue
@@ -397,7 +323,7 @@ class Meanings:
     def _own_member(self, own: Definition, name: str, sort: Sort) -> Meaning | None:
         file, qualified = own.file, own.symbol.qualified_name
         if found := file.definitions.get(f"{qualified}.{name}"):
-            member = _chosen(found)
+            member = chosen(found)
             rules = _rules(file)
             marks = found[0].symbol.decorators
             if marks and any(mark.rpartition(".")[2] in rules.properties for mark in marks):
@@ -407,88 +333,14 @@ class Meanings:
         if declared is not None and declared.sure:
             return declared
         if known := file.attributes.get((qualified, name)):
-            return _agreed([self._typed(file, scope, type_name) for scope, type_name in known])
+            return agreed([self._typed(file, scope, type_name) for scope, type_name in known])
         if declared is not None:
             return declared
         # Methods beside the type, in any file: those of Go, of Rust, of C++.
         elsewhere = self._index.qualified.get((family_of(file.language), f"{qualified}.{name}"), ())
         near = [one for one in elsewhere if one.file.unit is file.unit]
         found_there = near or (elsewhere if file.language != "python" else ())
-        return _chosen(found_there).doubted(not near) if found_there else None
-
-    def _inherited(self, own: Definition) -> _Bases:
-        known = self._bases.get(own)
-        if known is None:
-            self._bases[own] = _Bases((own,), 1, ())
-            known = self._bases[own] = self._collect_bases(own)
-        return known
-
-    def _collect_bases(self, own: Definition) -> _Bases:
-        """Depth first from left to right; of a class that comes several times the last time counts, as in Python."""
-        order: list[Definition] = []
-        unknown_after: int | None = None
-        outside: list[str] = []
-        waiting: list[Definition | str] = [own]
-        # Classes that inherit from themselves come for ever.
-        for _ in range(4 * _MAX_BASES):
-            if not waiting or len(order) == _MAX_BASES:
-                break
-            each = waiting.pop()
-            if isinstance(each, str):
-                unknown_after = len(order) if unknown_after is None else unknown_after
-                if each:
-                    outside.append(each)
-                continue
-            if each in order:
-                order.remove(each)
-            order.append(each)
-            waiting.extend(reversed(list(self._direct_bases(each))))
-        count = len(order)
-        return _Bases(tuple(order), count if unknown_after is None else min(unknown_after, count), tuple(outside))
-
-    def _direct_bases(self, own: Definition) -> Iterable[Definition | str]:
-        file, symbol = own.file, own.symbol
-        for target in file.bases.get(symbol.qualified_name, ()):
-            found = self.of(file, symbol.parent, target)
-            if found is not None and found.definition is own:
-                continue
-            if found is not None and found.sort is Sort.DEFINITION and found.definition and found.definition.is_class:
-                yield found.definition
-            elif found is None or found.label != "builtins.object":
-                yield found.label if found is not None else ""
-
-    # Modules
-
-    def _unit(self, found: tuple[str, bool] | None, label: str) -> Meaning:
-        if found is None:
-            return Meaning(Sort.OUTSIDE, label=label)
-        return Meaning(Sort.MODULE, unit=self._index.units[found[0]], sure=found[1])
-
-    def _rust_path(self, file: SourceFile, parts: list[str], scope: str) -> Meaning:
-        own = rust_parts(file.path)
-        if parts[0] == "super" and _is_in_module(file, scope):
-            # A module in braces is below its file.
-            parts = ["self", *parts[1:]]
-        first, *rest = parts
-        if first == "crate":
-            base: list[str] = []
-        elif first == "self":
-            base = own
-        elif first == "super":
-            base = own[:-1]
-            while rest and rest[0] == "super":
-                base, rest = base[:-1], rest[1:]
-        else:
-            base, rest = own, parts
-        found = self._index.finder.rust(base, file.path)
-        if found is None:
-            return Meaning(Sort.OUTSIDE, label=".".join(parts))
-        meaning = self._unit(found, "")
-        for name in rest:
-            meaning = self.member(meaning, name)
-            if meaning.sort is Sort.UNKNOWN:
-                return Meaning(Sort.OUTSIDE, label=".".join(parts))
-        return meaning
+        return chosen(found_there).doubted(not near) if found_there else None
 
 
 _BUILTIN_TYPES = frozenset(name for name, value in vars(builtins).items() if isinstance(value, type))
@@ -496,57 +348,7 @@ _BUILTIN_TYPES = frozenset(name for name, value in vars(builtins).items() if isi
 _TRANSPARENT_DECORATORS = frozenset(
     {"abstractmethod", "cache", "cached_property", "classmethod", "final", "override", "property", "staticmethod"}
 )
-_VARIANTS = frozenset({"overload", "setter", "deleter", "getter", "register"})
 
 
 def _rules(file: SourceFile) -> LanguageRules:
     return RULES.get(file.language, NO_RULES)
-
-
-def _is_in_module(file: SourceFile, scope: str) -> bool:
-    found = file.definitions.get(scope.partition(".")[0])
-    return found is not None and "mod" in found[-1].symbol.signature.split()
-
-
-def _marks(part: str) -> tuple[str, str]:
-    if not part.endswith((")", "]")):
-        return part, ""
-    place = min(place for place in (part.find("("), part.find("[")) if place >= 0)
-    return part[:place], part[place:]
-
-
-def _as_folder(found: tuple[str, bool] | None) -> tuple[str, bool] | None:
-    return (f"{found[0]}/", found[1]) if found else None
-
-
-def _instance(meaning: Meaning) -> Meaning:
-    """An object of what is meant, if that is a class."""
-    if meaning.sort is Sort.DEFINITION and meaning.definition is not None and meaning.definition.is_class:
-        return replace(meaning, sort=Sort.INSTANCE)
-    return meaning if meaning.sort is Sort.OUTSIDE else UNKNOWN
-
-
-def _chosen(definitions: Sequence[Definition]) -> Meaning:
-    """Of several definitions of one name the last one is in force, if it is not one more way to call the first."""
-    if len(definitions) == 1:
-        return Meaning(Sort.DEFINITION, definitions[0])
-    plain = [one for one in definitions if not _is_variant(one)] or list(definitions)
-    # Where a language has overloads, they are told apart by types that are not known here.
-    return Meaning(Sort.DEFINITION, plain[-1], sure=len(plain) == 1)
-
-
-def _is_variant(definition: Definition) -> bool:
-    marks = (mark.partition("(")[0].rpartition(".")[2] for mark in definition.symbol.decorators)
-    return definition.symbol.kind is not CodeKind.CLASS and any(mark in _VARIANTS for mark in marks)
-
-
-def _agreed(meanings: list[Meaning]) -> Meaning:
-    """What all say; when they do not agree, what is in the repository, with doubt."""
-    distinct = list(dict.fromkeys(replace(meaning, sure=True) for meaning in meanings))
-    if len(distinct) == 1:
-        return distinct[0].doubted(not all(meaning.sure for meaning in meanings))
-    inside = [meaning for meaning in distinct if meaning.sort not in (Sort.OUTSIDE, Sort.UNKNOWN)]
-    # Of modules that take each other's place, as those of an operating system, the first stands for all.
-    if len(inside) == 1 or (inside and all(meaning.sort is Sort.MODULE for meaning in inside)):
-        return inside[0].doubted()
-    return UNKNOWN

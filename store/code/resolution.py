@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from store.code.language_rules import NO_RULES, RULES
-from store.code.meanings import Meaning, Meanings, Sort
+from store.code.meaning import Meaning, Sort
+from store.code.meanings import Meanings
 from store.code.repository_index import Definition, RepositoryIndex, SourceFile, family_of
 from store.code.source import CodeKind, Import, Outline, Reference, ReferenceKind
 from store.graph import CODE_NAMESPACE, Edge, EdgeConfidence, Node, edge_id
@@ -120,7 +121,7 @@ class _Resolver:
             self._edge(source_id, kind, target_id, confidence, {"lines": sorted(lines)})
 
     def _imported(self, file: SourceFile, each: Import) -> Iterator[tuple[UUID, EdgeConfidence]]:
-        module = self._meanings.module(file, each.module, each.scope)
+        module = self._meanings.module(file, each)
         meaning = self._meanings.imported(file, each) if each.name not in ("", "*") else module
         if meaning.definition is not None and meaning.sort is Sort.DEFINITION:
             yield meaning.definition.id, _confidence(meaning)
