@@ -23,7 +23,7 @@ from protos import tool
 EMBEDDING = "trimem/embedding/v1/embedding.proto"
 EVENTS = "trimem/store/v1/event_service.proto"
 
-VERBS_OF_READS = ("Get", "List", "Search", "Embed", "Compute", "Count", "Check")
+VERBS_OF_READS = ("Get", "List", "Search", "Embed", "Compute", "Count", "Check", "Traverse", "Find")
 
 PROTOS = sorted(path.relative_to(tool.ROOT) for path in tool.ROOT.glob("trimem/**/*.proto"))
 
