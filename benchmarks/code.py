@@ -12,8 +12,9 @@ Parts, each for itself with `--part`:
   others, asked here, judge them. MRR and recall of the first ten hits.
 
 Starts its own PostgreSQL, embedder (the packaged MiniLM, for both domains) and store; nothing is kept. To embed the
-whole library takes most of an hour on two cores; `--files 300` takes a part of it, evenly spread. Prints tables and
-whether each promise is kept; `--json` for scripts. The exit status is 0 whatever the numbers are.
+whole library takes most of an hour on two cores; `--files 300` takes a part of it, evenly spread. `--mock` does without
+a model: then the whole library takes minutes, indexing shows what the store costs, and found are names, not meaning.
+Prints tables and whether each promise is kept; `--json` for scripts. The exit status is 0 whatever the numbers are.
 """
 
 import argparse
@@ -190,7 +191,7 @@ async def run(given: argparse.Namespace) -> int:
     print_machine(described, console)
     contents = library.files(limit)
     found: dict[str, Rows] = {}
-    async with code_party(console) as party:
+    async with code_party(console, mock=given.mock) as party:
         asking = partial(docstrings, party, library.files(limit, tests=False), given.questions, judging=not given.chose)
         if set(parts) - {"docstrings"}:
             found["index"] = await index(party, contents)
@@ -233,6 +234,7 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=500, metavar="N", help="most questions of docstrings")
     parser.add_argument("--json", metavar="FILE", help="write JSON to a file, or to standard output for `-`")
     parser.add_argument("--chose", action="store_true", help="ask the questions of docstrings that chose the weights")
+    parser.add_argument("--mock", action="store_true", help="vectors without a model")
     return run_until_interrupted(partial(run, parser.parse_args()))
 
 

@@ -88,13 +88,17 @@ def rank_of(answers: frozenset[Place], found: Sequence[set[Place]]) -> int:
 
 
 @asynccontextmanager
-async def code_party(console: Console) -> AsyncIterator[CodeParty]:
-    """A PostgreSQL, an embedder with the packaged model for both domains, and a store with default settings."""
+async def code_party(console: Console, *, mock: bool = False) -> AsyncIterator[CodeParty]:
+    """A PostgreSQL, an embedder with the packaged model for both domains, and a store with default settings.
+
+    With `mock` vectors are hashed words, which cost nothing and know nothing of meaning.
+    """
     model = {
         "EMBEDDING_MODEL": minilm().reference,
         "EMBEDDING_DIMENSION": str(minilm().dimension),
         "CODE_EMBEDDING_MODEL": minilm().reference,
         "CODE_EMBEDDING_DIMENSION": str(minilm().dimension),
+        "EMBEDDING_MODE": "mock" if mock else "real",
     }
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="trimem-postgres-"))
