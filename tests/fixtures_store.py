@@ -183,7 +183,10 @@ class FakeEmbedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         vectors = [embedding_pb2.Vector(values=space_vector(space, text).tolist()) for text in request.inputs]
         return embedding_pb2.EmbedResponse(
             embeddings=[
-                embedding_pb2.Embedding(**{"code" if is_code else "text": vector}, token_count=3) for vector in vectors
+                embedding_pb2.Embedding(code=vector, token_count=3)
+                if is_code
+                else embedding_pb2.Embedding(text=vector, token_count=3)
+                for vector in vectors
             ],
             models=[
                 embedding_pb2.ModelInfo(
