@@ -60,13 +60,13 @@ class Positions:
         return len(self.lines) - (self.lines[-1] == len(self.content))
 
     def trimmed(self, start: int, end: int) -> tuple[int, int]:
-        """Without white space around it, but with the indentation of its first line."""
+        """Without white space around it, but with the indentation of its first line, which no piece before it has."""
         piece = self.content[start:end]
         first = start + len(piece) - len(piece.lstrip(WHITE_SPACE))
         last = start + len(piece.rstrip(WHITE_SPACE))
         if first >= last or (not 32 < self.content[first] < 128 and not self.text(first, last).strip()):
             return start, start
-        line = max(start, self.line_start(first))
+        line = self.line_start(first)
         return (line if not self.content[line:first].strip(b" \t") else first), last
 
 
