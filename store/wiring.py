@@ -11,6 +11,7 @@ from servicekit.channels import open_channel
 from store import migrate, schema
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
+from store.errors import CodeDimensionError, EmbeddingDimensionError
 from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository
 from store.repositories.memory import MemoryData, MemoryEvents, MemorySpaces
@@ -190,7 +191,10 @@ async def open_embedder(
 
 @contextlib.asynccontextmanager
 async def open_embedding(
-    settings: StoreSettings, spaces: RecordedSpace, domain: ModelDomain = ModelDomain.TEXT
+    settings: StoreSettings,
+    spaces: RecordedSpace,
+    domain: ModelDomain = ModelDomain.TEXT,
+    wrong_dimension: type[EmbeddingDimensionError] = EmbeddingDimensionError,
 ) -> AsyncIterator[TextEmbedding]:
     """The embedders of the settings."""
     async with contextlib.AsyncExitStack() as stack:
@@ -198,14 +202,21 @@ async def open_embedding(
         second = None
         if settings.embedder_next_target:
             second = await stack.enter_async_context(open_embedder(settings, settings.embedder_next_target, domain))
-        yield TextEmbedding(first, settings.embedding_dimension, next_embedder=second, spaces=spaces)
+        yield TextEmbedding(
+            first,
+            settings.embedding_dimension,
+            next_embedder=second,
+            spaces=spaces,
+            wrong_dimension=wrong_dimension,
+        )
 
 
 @contextlib.asynccontextmanager
 async def open_code_embeddings(settings: StoreSettings, database: Database) -> AsyncIterator[CodeEmbeddings]:
     """The embedders of the settings, for code. Its vectors may be of another TEXT model than those of events."""
+    text_space, code_space = (PostgresCodeSpace(database, column) for column in (CODE_TEXT_COLUMN, CODE_COLUMN))
     async with (
-        open_embedding(settings, PostgresCodeSpace(database, CODE_TEXT_COLUMN), ModelDomain.TEXT) as text,
-        open_embedding(settings, PostgresCodeSpace(database, CODE_COLUMN), ModelDomain.CODE) as code,
+        open_embedding(settings, text_space, ModelDomain.TEXT, CodeDimensionError) as text,
+        open_embedding(settings, code_space, ModelDomain.CODE, CodeDimensionError) as code,
     ):
         yield CodeEmbeddings(text, code)

@@ -47,13 +47,16 @@ class TextEmbedding:
         *,
         next_embedder: Embedder | None = None,
         spaces: RecordedSpace | None = None,
+        wrong_dimension: type[EmbeddingDimensionError] = EmbeddingDimensionError,
     ) -> None:
         """`dimension` is that of the database; with `spaces` it is read again when that changes.
 
         `next_embedder` is asked when the stored vectors turn out to be of its model; it needs `spaces`.
+        `wrong_dimension` says what to do about an embedder whose vectors have another length.
         """
         embedders = [embedder] if next_embedder is None else [embedder, next_embedder]
         self._model = RecordedModel(embedders, dimension, spaces)
+        self._wrong_dimension = wrong_dimension
 
     async def stored_dimension(self, expected: int) -> int:
         """Length of the stored vectors; looks again when it is not as `expected`."""
@@ -131,7 +134,7 @@ class TextEmbedding:
     async def _check(self, space: EmbeddingSpace) -> None:
         dimension = await self.stored_dimension(space.dimension)
         if dimension != space.dimension:
-            raise EmbeddingDimensionError(dimension, space)
+            raise self._wrong_dimension(dimension, space)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
