@@ -1,6 +1,7 @@
 """SearchCode over gRPC, on PostgreSQL: questions, names, pieces of code, and what may be sent as a query."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -185,6 +186,14 @@ async def test_vectors_of_another_model_are_refused(store: StoreUnderTest) -> No
         grpc.StatusCode.FAILED_PRECONDITION,
         "EMBEDDING_SPACE_MISMATCH",
     )
+    assert "forget-code" in (failed.value.details() or "")
+
+
+async def test_vectors_of_another_length_are_refused_in_the_words_for_code(store: StoreUnderTest) -> None:
+    store.embedder.space = replace(store.embedder.space, dimension=store.embedder.space.dimension + 1)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await search(store, "retry failed upload")
+    assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "forget-code" in (failed.value.details() or "")
 
 
