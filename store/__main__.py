@@ -12,6 +12,7 @@ from servicekit.metrics_server import metrics_exporter
 from servicekit.server import Server, run_until_signal
 from servicekit.telemetry import new_registry
 from store import command_line, commands
+from store.cutting_processes import CuttingProcesses
 from store.forget_code_command import run_forget_code
 from store.health import DatabaseWatcher
 from store.metrics import StoreMetrics
@@ -69,6 +70,7 @@ async def serve(settings: StoreSettings) -> None:
     database = new_database(settings)
     metrics.watch_pool(database.pool_use)
     repositories = Repositories.of_postgres(database, settings.events_max_partitions)
+    cutter = CuttingProcesses()
     server = Server(settings, registry, services=[_SERVICE, _CODE, _GRAPH, _ADMIN])
     async with (
         open_embedding(settings, repositories.spaces) as embedding,
@@ -79,7 +81,7 @@ async def serve(settings: StoreSettings) -> None:
             event_servicer(settings, repositories, embedding), server.grpc
         )
         code_service_pb2_grpc.add_CodeServiceServicer_to_server(
-            code_servicer(settings, database, code_embeddings, metrics), server.grpc
+            code_servicer(settings, database, cutter, code_embeddings, metrics), server.grpc
         )
         graph_service_pb2_grpc.add_GraphServiceServicer_to_server(graph_servicer(database), server.grpc)
         store_admin_pb2_grpc.add_StoreAdminServiceServicer_to_server(
@@ -114,6 +116,7 @@ async def serve(settings: StoreSettings) -> None:
                 running.push_async_callback(tasks.cancel, asyncio.create_task(one))
 
         running.push_async_callback(database.close)
+        running.push_async_callback(cutter.close)
         with metrics_exporter(
             registry, address=settings.bind_address, port=settings.store_metrics_port, tls=settings.listener_files()
         ):

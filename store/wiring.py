@@ -39,6 +39,7 @@ from store.spaces import CODE_COLUMN, CODE_TEXT_COLUMN
 from store.use_cases.administer import Administer
 from store.use_cases.code_listing import DeleteRepository, GetChunk, ListFiles, ListRepositories
 from store.use_cases.create_events import CreateEvents
+from store.use_cases.cutter import Cutter
 from store.use_cases.delete_event import DeleteEvent
 from store.use_cases.embed_code import EmbedCode
 from store.use_cases.embed_events import EmbedEvents
@@ -109,7 +110,7 @@ def event_servicer(settings: StoreSettings, repositories: Repositories, embeddin
 
 
 def code_servicer(
-    settings: StoreSettings, database: Database, embeddings: CodeEmbeddings, metrics: StoreMetrics
+    settings: StoreSettings, database: Database, cutter: Cutter, embeddings: CodeEmbeddings, metrics: StoreMetrics
 ) -> CodeServicer:
     """The use cases of CodeService, wired."""
     code, graph = PostgresCode(database), PostgresGraph(database)
@@ -118,6 +119,7 @@ def code_servicer(
             index=IndexFiles(
                 code,
                 graph,
+                cutter,
                 EmbedCode(embeddings.text, embeddings.code),
                 metrics,
                 most_bytes=settings.code_max_file_bytes,

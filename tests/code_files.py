@@ -1,5 +1,6 @@
 """Source files to cut, and what became of them, in few words."""
 
+import asyncio
 from pathlib import Path
 
 from store.code.cutting import cut
@@ -10,6 +11,14 @@ _FOLDER = Path(__file__).parent / "data" / "code"
 
 #: Most characters of a chunk that are not white space.
 LIMIT = 1_600
+
+
+class ThreadCutter:
+    """The Cutter protocol, in threads."""
+
+    async def cut(self, path: str, content: bytes) -> CutFile:
+        """Chunks and outline of a file."""
+        return await asyncio.to_thread(cut, path, content)
 
 
 def source(name: str) -> bytes:

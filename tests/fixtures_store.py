@@ -25,6 +25,7 @@ from store.metrics import StoreMetrics
 from store.repositories.search import Question, SearchRepository
 from store.settings import StoreSettings
 from store.use_cases.backfill import Backfill
+from store.use_cases.cutter import Cutter
 from store.use_cases.embedding import TextEmbedding
 from store.use_cases.fusion import SearchMode, rank
 from store.wiring import (
@@ -35,6 +36,7 @@ from store.wiring import (
     open_code_embeddings,
     open_embedding,
 )
+from tests.code_files import ThreadCutter
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import code_service_pb2_grpc as code_rpc
 from trimem.store.v1 import event_service_pb2 as pb
@@ -302,7 +304,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
     async with AsyncExitStack() as stack:
         servicer, target = await stack.enter_async_context(fake_embedder())
 
-        async def start(**options: Any) -> StoreUnderTest:
+        async def start(*, cutter: Cutter | None = None, **options: Any) -> StoreUnderTest:
             url = options.pop("database_url", None) or await migrated(await new_database())
             settings = store_settings(**({"database_url": url, "embedder_target": target} | options))
             database = await stack.enter_async_context(open_database(url))
@@ -312,7 +314,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
             registry = CollectorRegistry()
             metrics = StoreMetrics(registry)
             serving = event_servicer(settings, repositories, embedding)
-            code = code_servicer(settings, database, code_embeddings, metrics)
+            code = code_servicer(settings, database, cutter or ThreadCutter(), code_embeddings, metrics)
 
             def add(server: grpc.aio.Server) -> None:
                 rpc.add_EventServiceServicer_to_server(serving, server)

@@ -39,6 +39,13 @@ def cut(path: str, content: bytes, *, parse_seconds: float = PARSE_SECONDS) -> C
     return _along_syntax(language, syntax, definitions, positions)
 
 
+def cut_by_lines(path: str, content: bytes, problem: str) -> CutFile:
+    """What becomes of a file whose parser does not end: `problem` is a phrase such as `takes too long to parse`."""
+    language = language_of(path, content)
+    name = language.name if language is not None else plain_language_of(path)
+    return _by_lines(name, Positions(content), f"{problem} as {name}: cut by lines")
+
+
 def _is_parsed(syntax: Syntax, definitions: Definitions, positions: Positions) -> bool:
     if syntax.root.is_error and not definitions.all:
         return False

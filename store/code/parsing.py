@@ -1,6 +1,5 @@
 """Source to syntax tree, and what the language's query finds in it: the place that runs tree-sitter."""
 
-import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -19,13 +18,6 @@ _READ_BYTES = 1 << 14
 _NAME_BYTES = 1 << 7
 
 
-# Parsers that cannot tell whether a `<` compares or opens follow both ways. Many of them without an end of a statement
-# take a few KB of source to gigabytes, and to minutes in which the parser does not ask whether it may go on.
-_MAX_UNDECIDED = 200
-_DECIDES = re.compile(rb"[;{}]")
-_DECIDES_OR_BLANK = re.compile(rb"[;{}]|\n\s*\n")
-
-
 @dataclass(frozen=True, slots=True)
 class Syntax:
     """A file that was parsed, perhaps with errors."""
@@ -37,8 +29,6 @@ class Syntax:
 
 def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) -> Syntax | None:
     """The syntax tree; None when it takes too long. Never fails: what is no source gives errors in the tree."""
-    if _confuses(language, content):
-        return None
     deadline = time.thread_time() + seconds
     length = _READ_BYTES
 
@@ -58,13 +48,6 @@ def parse(language: Language, content: bytes, seconds: float = PARSE_SECONDS) ->
     # Its own callback for progress is left alone: with one, the binding crashes the process.
     matches = tree_sitter.QueryCursor(_query(language)).matches(tree.root_node)
     return Syntax(root=tree.root_node, matches=tuple(captures for _, captures in matches))
-
-
-def _confuses(language: Language, content: bytes) -> bool:
-    decides = _DECIDES_OR_BLANK if language.ends_at_blank_lines else _DECIDES
-    return content.count(b"<") > _MAX_UNDECIDED and any(
-        stretch.count(b"<") > _MAX_UNDECIDED for stretch in decides.split(content)
-    )
 
 
 @cache

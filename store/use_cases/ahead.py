@@ -1,9 +1,10 @@
 """Work of several steps, each of which does the next piece while the one after it does the last."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from servicekit import tasks
 
@@ -22,6 +23,23 @@ async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
             yield waiting[0]
     finally:
         await tasks.cancel(feeding)
+
+
+async def in_order(work: Iterator[Coroutine[Any, Any, T]], most: int) -> AsyncGenerator[T, None]:
+    """What each piece of work returns, in their order. `most` of them run or have ended, and no other has begun."""
+    running: deque[asyncio.Task[T]] = deque()
+    try:
+        for piece in work:
+            running.append(asyncio.create_task(piece))
+            if len(running) == most:
+                yield await running[0]
+                running.popleft()
+        while running:
+            yield await running[0]
+            running.popleft()
+    finally:
+        for task in running:
+            await tasks.cancel(task)
 
 
 async def _feed(source: AsyncGenerator[T, None], queue: "asyncio.Queue[T]") -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from typing import Any
 
 from servicekit import tasks
 from servicekit.errors import FailedPreconditionError, InvalidArgumentError, TrimemError
@@ -15,6 +15,8 @@ from store.code.stored import CodeSpaces, KnownFile, NewChunk, NewFile, Vectors
 from store.errors import CodeSpaceMismatchError
 from store.repositories.code import Indexing
 from store.spaces import CODE_COLUMN, CODE_TEXT_COLUMN
+from store.use_cases.ahead import in_order
+from store.use_cases.cutter import Cutter
 from store.use_cases.embed_code import CodeInputs, CodeOutcome, EmbedCode
 from store.use_cases.index_items import FileContent, FileFate, FileItem
 from store.use_cases.prepare_code import PreparedFile, accept_content, prepare_file
@@ -22,6 +24,9 @@ from store.use_cases.prepare_code import PreparedFile, accept_content, prepare_f
 #: What is looked up at once: files, and bytes of their content. A few times as much is in memory.
 _READ_FILES = 256
 _READ_BYTES = 2 * 1024 * 1024
+
+#: Files of a call that are cut, or wait for it, or have their words found, at once.
+_CUT_FILES = 4
 
 #: Seconds without a word after which what was said is stored.
 _PAUSE = 0.5
@@ -54,20 +59,21 @@ class Batch:
 
 
 async def read_batches(
-    items: AsyncIterator[FileItem], indexing: Indexing, repository: str, most_bytes: int
+    items: AsyncIterator[FileItem], indexing: Indexing, settle: "Settle"
 ) -> AsyncGenerator[Batch, None]:
     """The files of a stream, cut. Content that is stored already is looked up for many of them at once."""
     async with aclosing(_groups(items)) as groups:
         async for group in groups:
             batch = Batch()
-            async for one in _prepared(group, indexing, repository, most_bytes):
-                if isinstance(one, FileFate):
-                    batch.fates.append(one)
-                else:
-                    batch.add(one)
-                if batch.chunks >= _BATCH_CHUNKS:
-                    yield batch
-                    batch = Batch()
+            async with aclosing(in_order(await _settling(group, indexing, settle), _CUT_FILES)) as settled:
+                async for one in settled:
+                    if isinstance(one, FileFate):
+                        batch.fates.append(one)
+                    else:
+                        batch.add(one)
+                    if batch.chunks >= _BATCH_CHUNKS:
+                        yield batch
+                        batch = Batch()
             yield batch
 
 
@@ -108,36 +114,52 @@ async def _groups(items: AsyncIterator[FileItem]) -> AsyncGenerator[list[FileIte
         yield group
 
 
-async def _prepared(
-    group: Sequence[FileItem], indexing: Indexing, repository: str, most_bytes: int
-) -> AsyncGenerator[FileFate | PreparedFile, None]:
+async def _settling(
+    group: Sequence[FileItem], indexing: Indexing, settle: "Settle"
+) -> Iterator[Coroutine[Any, Any, FileFate | PreparedFile]]:
     refused = {place: error for place, item in enumerate(group) if (error := _refused_path(item.path)) is not None}
     paths = {item.path: None for place, item in enumerate(group) if place not in refused}
     unnamed = await indexing.name(list(paths))
     known = await indexing.known(unnamed)
-    for place, item in enumerate(group):
-        if place in refused:
-            yield FileFate(item.path, refused[place])
-        elif item.path not in unnamed:
-            yield FileFate(item.path, InvalidArgumentError("file.path", "came before in this call"))
-        else:
+
+    def settling() -> Iterator[Coroutine[Any, Any, FileFate | PreparedFile]]:
+        for place, item in enumerate(group):
+            error = refused.get(place)
+            if error is None and item.path not in unnamed:
+                error = InvalidArgumentError("file.path", "came before in this call")
             unnamed.discard(item.path)
-            yield await _settle(item, known.get(item.path), repository, most_bytes)
+            yield _refusal(item, error) if error is not None else settle(item, known.get(item.path))
+
+    return settling()
 
 
-async def _settle(item: FileItem, known: KnownFile | None, repository: str, most_bytes: int) -> FileFate | PreparedFile:
+async def _refusal(item: FileItem, error: TrimemError) -> FileFate:
+    return FileFate(item.path, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
     """What becomes of a file: nothing, when it is stored as it is or is not to be stored."""
-    if not isinstance(item, FileContent):
-        same = known is not None and known.cut_version == CUT_VERSION and known.content_hash.hex() == item.content_hash
-        return FileFate(item.path, None if same else _OTHER_CONTENT)
-    try:
-        accept_content(item.content, most_bytes)
-    except InvalidArgumentError as error:
-        return FileFate(item.path, error)
-    if known == KnownFile(hashlib.sha256(item.content).digest(), CUT_VERSION):
-        return FileFate(item.path)
-    prepared = await asyncio.to_thread(partial(prepare_file, repository, item.path, item.content))
-    return FileFate(item.path, prepared) if isinstance(prepared, TrimemError) else prepared
+
+    cutter: Cutter
+    repository: str
+    most_bytes: int
+
+    async def __call__(self, item: FileItem, known: KnownFile | None) -> FileFate | PreparedFile:
+        """Its fate, or what is to be stored."""
+        if not isinstance(item, FileContent):
+            same = (
+                known is not None and known.cut_version == CUT_VERSION and known.content_hash.hex() == item.content_hash
+            )
+            return FileFate(item.path, None if same else _OTHER_CONTENT)
+        try:
+            accept_content(item.content, self.most_bytes)
+        except InvalidArgumentError as error:
+            return FileFate(item.path, error)
+        if known == KnownFile(hashlib.sha256(item.content).digest(), CUT_VERSION):
+            return FileFate(item.path)
+        prepared = await prepare_file(self.cutter, self.repository, item.path, item.content)
+        return FileFate(item.path, prepared) if isinstance(prepared, TrimemError) else prepared
 
 
 def _refused_path(path: str) -> InvalidArgumentError | None:

@@ -13,8 +13,9 @@ from store.repositories.code import CodeRepository, Indexing
 from store.repositories.graph import GraphRepository
 from store.use_cases.ahead import ahead
 from store.use_cases.commit_code import commit_code
+from store.use_cases.cutter import Cutter
 from store.use_cases.embed_code import EmbedCode
-from store.use_cases.index_batches import Batch, embed_batches, read_batches
+from store.use_cases.index_batches import Batch, Settle, embed_batches, read_batches
 from store.use_cases.index_items import Commit, FileFate, FileItem, IndexItem, IndexSummary
 
 
@@ -35,6 +36,7 @@ class IndexFiles:
         self,
         code: CodeRepository,
         graph: GraphRepository,
+        cutter: Cutter,
         embed: EmbedCode,
         observer: IndexObserver,
         *,
@@ -44,6 +46,7 @@ class IndexFiles:
         """Files of up to `most_bytes`, `most_calls` at once."""
         self._code = code
         self._graph = graph
+        self._cutter = cutter
         self._embed = embed
         self._observer = observer
         self._most_bytes = most_bytes
@@ -71,7 +74,7 @@ class IndexFiles:
         repository = accept_repository(first.repository)
         stream = _Stream(first, items)
         async with self._code.indexing(repository) as indexing:
-            read = read_batches(stream.files(), indexing, repository, self._most_bytes)
+            read = read_batches(stream.files(), indexing, Settle(self._cutter, repository, self._most_bytes))
             async with aclosing(ahead(embed_batches(ahead(read), indexing, self._embed))) as batches:
                 async for batch in batches:
                     await self._write(batch, indexing, summary)

@@ -1,5 +1,6 @@
 """From the content of a file to what is stored of it, but for its vectors."""
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -8,12 +9,13 @@ from dataclasses import dataclass
 import structlog
 
 from servicekit.errors import InternalError, InvalidArgumentError, TrimemError
-from store.code.cutting import CUT_VERSION, cut
+from store.code.cutting import CUT_VERSION
 from store.code.identifiers import names_of, words_of_chunk
 from store.code.inputs import code_input, text_input
 from store.code.outline_json import outline_to_json
-from store.code.source import Chunk
+from store.code.source import Chunk, CutFile
 from store.code.stored import NewChunk, NewFile, chunk_id
+from store.use_cases.cutter import Cutter
 from store.use_cases.embed_code import CodeInputs
 
 
@@ -33,17 +35,19 @@ def accept_content(content: bytes, most: int) -> None:
         raise InvalidArgumentError("file.content", "is binary: it has a NUL")
 
 
-def prepare_file(repository: str, path: str, content: bytes) -> PreparedFile | TrimemError:
+async def prepare_file(cutter: Cutter, repository: str, path: str, content: bytes) -> PreparedFile | TrimemError:
     """Cut a file, and find its words; some milliseconds for a usual one. A fault of ours costs that file alone."""
     try:
-        return _prepare(repository, path, content)
+        done = await cutter.cut(path, content)
+        return await asyncio.to_thread(_prepare, repository, path, content, done)
+    except TrimemError:  # the same for every file
+        raise
     except Exception:
         structlog.get_logger("code").exception("a file cannot be cut", repository=repository, path=path)
         return InternalError("the file cannot be cut: a fault of the store")
 
 
-def _prepare(repository: str, path: str, content: bytes) -> PreparedFile:
-    done = cut(path, content)
+def _prepare(repository: str, path: str, content: bytes, done: CutFile) -> PreparedFile:
     inputs: dict[bytes, CodeInputs] = {}
     seen: Counter[str] = Counter()
     chunks: list[NewChunk] = []

@@ -266,12 +266,3 @@ def test_the_same_file_is_cut_the_same_again(name: str) -> None:
 def test_complexity_is_none_of_what_this_python_cannot_parse() -> None:
     file = cut("future.py", b"def old(x):\n    if x:\n        print x\n")
     assert [symbol.complexity for symbol in file.outline.symbols] == [0]
-
-
-@pytest.mark.parametrize(
-    ("path", "unit"), [("a.java", b"A<B<"), ("a.ts", b"A<B,"), ("a.tsx", b"A<B,"), ("a.py", b"(A<B>)")]
-)
-def test_what_would_take_a_parser_gigabytes_is_not_parsed(path: str, unit: bytes) -> None:
-    file = assert_whole(path, unit * 50_000)
-    assert file.method is CutMethod.LINES
-    assert file.note.startswith("takes too long to parse as ")

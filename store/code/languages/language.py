@@ -36,5 +36,3 @@ class Language:
     separator: str = "."
     #: Names in the first line of a file without a suffix: `#!/usr/bin/env python3`.
     interpreters: tuple[str, ...] = ()
-    #: Whether statements end without a mark, so that a blank line is between two.
-    ends_at_blank_lines: bool = False

@@ -9,7 +9,6 @@ PYTHON = Language(
     suffixes=(".py", ".pyi", ".pyw"),
     grammar=tree_sitter_python.language,
     interpreters=("python",),
-    ends_at_blank_lines=True,
     query="""
     (class_definition) @class
     (function_definition) @function
