@@ -63,6 +63,8 @@ class CodeCandidates:
     best_words: float = 0.0
     #: The BM25 score that chunks which were not looked at may reach; 0 when all were looked at.
     unseen_words: float = 0.0
+    #: The most of the query that the name of a chunk which was not looked at may be; 0 when all were looked at.
+    unseen_named: float = 0.0
     #: Whether a limit on scanning may have hidden nearer chunks than those found.
     may_miss_nearest: bool = False
 

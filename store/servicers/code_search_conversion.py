@@ -4,7 +4,7 @@ from servicekit.errors import InvalidArgumentError
 from store.code.source import CodeKind
 from store.servicers.code_conversion import KINDS, write_chunk
 from store.use_cases.code_fusion import CodeSearchMode
-from store.use_cases.search_code import CodePage, CodeSearch
+from store.use_cases.search_code import MAX_CHOICES, CodePage, CodeSearch
 from trimem.store.v1 import code_service_pb2 as pb
 
 _MODES = {mode: pb.CodeSearchMode.Value(f"CODE_SEARCH_MODE_{mode.value}") for mode in CodeSearchMode}
@@ -16,6 +16,9 @@ _KIND_OF = {number: kind for kind, number in KINDS.items()}
 
 def code_search_of(request: pb.SearchCodeRequest) -> CodeSearch:
     """What a request looks for. Raises InvalidArgumentError."""
+    for field, values in (("languages", request.languages), ("kinds", request.kinds)):
+        if len(values) > MAX_CHOICES:  # before they are gone through: a request has room for millions
+            raise InvalidArgumentError(field, f"must be at most {MAX_CHOICES}")
     if request.mode not in _MODE_OF:
         raise InvalidArgumentError("mode", "is not a search mode")
     return CodeSearch(

@@ -104,13 +104,15 @@ class _Score:
     def unseen(self) -> float:
         """What a chunk that was not looked at may score; 0 when all were looked at."""
         words, near = self._candidates.unseen_words, float(self._candidates.may_miss_nearest)
+        if named := self._candidates.unseen_named:  # and what is called so may have all the words as well
+            words = self._candidates.best_words
         match self._mode:
             case CodeSearchMode.CODE | CodeSearchMode.TEXT:
                 return near
             case CodeSearchMode.NAMES:
-                return self._named(self._words(words), 0)
+                return self._named(self._words(words), named)
         # What is near enough to count was found, unless a limit was in the way.
-        return self._fused(near, near, words, 0) if words or near else 0.0
+        return self._fused(near, near, words, named) if words or near or named else 0.0
 
     def _fused(self, code: float, text: float, words: float, named: float) -> float:
         shares = self._shares

@@ -26,7 +26,8 @@ from store.use_cases.search_tokens import MOST_HITS, seal
 
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
-MAX_LANGUAGES = 50
+#: Languages, and kinds, of a filter.
+MAX_CHOICES = 50
 _LONGEST_LANGUAGE = 50
 
 #: Chunks read at once for a page: large ones may fill it before all are read.
@@ -169,8 +170,6 @@ def _accept(search: CodeSearch) -> CodeFilter:
     require_plain_text("query", search.query)
     if search.repository:
         accept_repository(search.repository)
-    if len(search.languages) > MAX_LANGUAGES:
-        raise InvalidArgumentError("languages", f"must be at most {MAX_LANGUAGES}")
     for place, language in enumerate(search.languages):
         require_plain_text(f"languages[{place}]", language)
         if not 0 < len(language) <= _LONGEST_LANGUAGE:
@@ -180,7 +179,7 @@ def _accept(search: CodeSearch) -> CodeFilter:
 
 def _seal(search: CodeSearch) -> bytes:
     """Of all that must be the same on every page."""
-    filters = [search.repository, search.path, sorted(search.languages), sorted(search.kinds)]
+    filters = [search.repository, search.path, sorted({*search.languages}), sorted({*search.kinds})]
     return seal(json.dumps([search.query, search.mode, *filters]).encode())
 
 

@@ -251,3 +251,17 @@ async def test_an_answer_says_which_words_were_not_looked_at(kept: Kept, monkeyp
     monkeypatch.setattr(words_sql, "MOST_EVENTS", 4)
     cut = await kept.search.candidates(by_words("common"), CodeFilter(), 5)
     assert cut.unseen_words == cut.best_words > 0
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+async def test_one_that_is_called_just_so_is_found_among_many_that_nearly_are(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [(f"C{number}.Run", f"many {number}") for number in range(30)]
+    await kept.write(file("a.py", *many, ("run", "the one"), embedded=False))
+    whole = await kept.search.candidates(by_name("run"), CodeFilter(), 200)
+    assert (len(whole.found), whole.unseen_named) == (31, 0)
+    monkeypatch.setattr(sql, "_NAMESAKES", 20)
+    cut = await kept.search.candidates(by_name("run"), CodeFilter(), 5)
+    assert sorted(one.named for one in cut.found) == [0.9, 0.9, 0.9, 0.9, 1.0]
+    assert cut.unseen_named == 0.9

@@ -149,6 +149,13 @@ async def test_pages_do_not_move_and_belong_to_their_search(store: StoreUnderTes
         await refused(store, "page_token", **{"query": "value", "page_token": token, **fields})
 
 
+async def test_a_page_goes_on_however_often_a_kind_or_a_language_is_said(store: StoreUnderTest) -> None:
+    once = {"kinds": ["CODE_KIND_FUNCTION"], "languages": ["python"]}
+    token = (await search(store, "value", page_size=1, **once)).next_page_token
+    twice = {field: values * 2 for field, values in once.items()}
+    assert (await search(store, "value", page_size=1, page_token=token, **twice)).hits
+
+
 async def test_what_is_gone_or_changed_meanwhile_is_passed_over(store: StoreUnderTest) -> None:
     page = await search(store, "value", page_size=1, path="src/jobs.py")
     await index(store, {"src/uploads.py": UPLOADS}, COMMIT)
@@ -227,6 +234,7 @@ async def test_what_is_wrong_is_named(store: StoreUnderTest) -> None:
         ("mode", {"mode": 99}),
         ("kinds[1]", {"kinds": [1, 99]}),
         ("kinds[0]", {"kinds": [0]}),
+        ("kinds", {"kinds": [0] * 51}),
         ("repository", {"repository": "a b"}),
         ("path", {"path": "a\x00"}),
         ("path", {"path": "x" * 1025}),

@@ -80,6 +80,15 @@ def test_what_was_not_looked_at_has_no_score_unless_a_limit_was_in_the_way(mode:
     assert cut.unseen >= cut.hits[0].score
 
 
+@pytest.mark.parametrize("mode", [CodeSearchMode.FUSED, CodeSearchMode.NAMES])
+def test_names_that_were_not_looked_at_may_score_like_the_best_of_them(mode: CodeSearchMode) -> None:
+    found = [candidate(1, words=5, named=0.9)]
+    assert (
+        rank(CodeCandidates(found, 10.0, unseen_named=0.9), mode).unseen
+        >= rank(CodeCandidates(found, 10.0), mode).hits[0].score
+    )
+
+
 def test_a_token_holds_the_hits_that_are_to_come() -> None:
     hits = [ScoredChunk(uuid4(), 0.5, -0.25, 1.0, 3.5) for _ in range(MOST_HITS)]
     found = FoundCode(hits, 0.25, degraded=True)

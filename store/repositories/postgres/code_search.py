@@ -36,7 +36,7 @@ SETTINGS = """
 _SCANNED = 20_000
 #: Fewer chunks within the filter are all compared, rather than left to an index that may stop before it comes to them.
 _COMPARED = 10_000
-#: Chunks called like the query that are looked at: some names are common.
+#: Chunks called like the query, or like the same part of it, that are looked at: some names are common.
 _NAMESAKES = 2_000
 
 # The inner query is the shape that an HNSW index serves: ORDER BY the distance itself, LIMIT, nothing else.
@@ -69,15 +69,27 @@ _NAMED = """
     WHERE asked.name = ANY(e.names)
 """
 
+# Each share by itself: among many that are called nearly so, one that is called just so is not lost.
 BY_NAME = f"""
-    SELECT e.id
-    FROM (
-        SELECT c.id, c.names FROM code_chunks AS c
-        WHERE c.names && $6::text[] AND {MATCHING}
-        LIMIT {_NAMESAKES}
-    ) AS e
-    CROSS JOIN LATERAL ({_NAMED.format(names="$6", shares="$7")}) AS called
-    ORDER BY called.named DESC, e.id
+    WITH called AS MATERIALIZED (
+        SELECT asked.share, e.id
+        FROM (
+            SELECT share, array_agg(name) AS names
+            FROM unnest($6::text[], $7::float8[]) AS one (name, share)
+            GROUP BY share
+        ) AS asked
+        CROSS JOIN LATERAL (
+            SELECT c.id FROM code_chunks AS c
+            WHERE c.names && asked.names AND {MATCHING}
+            LIMIT $9
+        ) AS e
+    )
+    SELECT id, (
+        SELECT max(share) FROM (SELECT share FROM called GROUP BY share HAVING count(*) = $9) AS cut
+    ) AS unseen
+    FROM called
+    GROUP BY id
+    ORDER BY max(share) DESC, id
     LIMIT $8
 """
 
@@ -106,6 +118,13 @@ class _Nearest(NamedTuple):
     may_miss: bool = False
 
 
+class _Namesakes(NamedTuple):
+    """Chunks called like the query, and what names of those that were not looked at may be of it."""
+
+    ids: list[UUID]
+    unseen: float = 0.0
+
+
 class PostgresCodeSearch:
     """See CodeSearchRepository."""
 
@@ -120,9 +139,9 @@ class PostgresCodeSearch:
             worded = await best_by_words(connection, weights, filters, limit)
             named = await _named(connection, question, filters, limit)
             nearest = await _nearest(connection, question, filters, limit)
-            ids = list({*worded.ids, *named, *nearest.ids})
+            ids = list({*worded.ids, *named.ids, *nearest.ids})
             found = await _compared(connection, ids, question, weights)
-        return CodeCandidates(found, weights.most, worded.unseen, nearest.may_miss)
+        return CodeCandidates(found, weights.most, worded.unseen, named.unseen, nearest.may_miss)
 
     async def chunks(self, ids: Sequence[UUID], matching: CodeFilter) -> dict[UUID, StoredChunk]:
         """See CodeSearchRepository."""
@@ -133,11 +152,12 @@ class PostgresCodeSearch:
         return {row["id"]: chunk_of(row) for row in rows}
 
 
-async def _named(connection: Connection, question: CodeQuestion, filters: Conditions, limit: int) -> list[UUID]:
+async def _named(connection: Connection, question: CodeQuestion, filters: Conditions, limit: int) -> _Namesakes:
     if not question.names:
-        return []
+        return _Namesakes([])
     names = [*question.names], [*question.names.values()]
-    return [row["id"] for row in await connection.fetch(BY_NAME, *filters, *names, limit)]
+    rows = await connection.fetch(BY_NAME, *filters, *names, limit, _NAMESAKES)
+    return _Namesakes([row["id"] for row in rows], (rows[0]["unseen"] or 0.0) if rows else 0.0)
 
 
 async def _nearest(connection: Connection, question: CodeQuestion, filters: Conditions, limit: int) -> _Nearest:

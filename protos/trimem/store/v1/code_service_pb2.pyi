@@ -809,7 +809,7 @@ class SearchCodeRequest(_message.Message):
 
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___CodeKind.ValueType]:
-        """Only these kinds. Default: all."""
+        """Only these kinds; at most 50. Default: all."""
 
     def __init__(
         self,
