@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -36,6 +37,19 @@ def environment(**variables: str) -> dict[str, str]:
         "BACKFILL_INTERVAL_SECONDS": "0.05",
         **variables,
     }
+
+
+def cutting_processes(pid: int | str = "self") -> set[int]:
+    """The processes that cut files for a process."""
+    pids: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        pids |= {int(child) for child in (task / "children").read_text().split()}
+    return {child for child in pids if b"cutting_child" in Path(f"/proc/{child}/cmdline").read_bytes()}
+
+
+def are_running(pids: set[int]) -> bool:
+    """Whether any of them is."""
+    return any(Path(f"/proc/{pid}/exe").exists() for pid in pids)
 
 
 async def run(*arguments: str, **variables: str) -> tuple[int, str, str]:

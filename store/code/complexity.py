@@ -6,7 +6,7 @@ from typing import Any
 
 from radon.visitors import ComplexityVisitor
 
-# Python parses at some hundred KB a second in here, and other threads wait meanwhile.
+# Python parses at some hundred KB a second in here.
 _MAX_BYTES = 1 << 18
 
 # Python warns of odd literals while it parses, and filters of warnings are one for all threads.

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import NewDatabase
 from tests.fixtures_code import COMMIT, REPOSITORY, file, module
 from tests.fixtures_store import execute, fake_embedder, migrated
-from tests.fixtures_store_process import PATIENCE, serving
+from tests.fixtures_store_process import PATIENCE, are_running, cutting_processes, serving
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import code_service_pb2_grpc as rpc
@@ -36,8 +36,13 @@ async def test_what_a_killed_store_has_stored_costs_nothing_the_next_time(new_da
                 while len(await execute(url, "SELECT FROM code_files")) < 32:
                     await asyncio.sleep(0.01)
             embedder.gate.clear()
+            cutting = cutting_processes(process.pid)
+            assert cutting
             process.kill()
             await process.wait()
+            async with asyncio.timeout(PATIENCE):
+                while are_running(cutting):
+                    await asyncio.sleep(0.01)
             with pytest.raises(grpc.aio.AioRpcError):
                 await call
         stored = len(await execute(url, "SELECT FROM code_files"))
@@ -64,6 +69,8 @@ async def test_a_store_that_stops_ends_a_stream_that_does_not(new_database: NewD
             async with asyncio.timeout(PATIENCE):
                 while not await execute(url, "SELECT FROM code_files"):
                     await asyncio.sleep(0.01)
+            cutting = cutting_processes(process.pid)
+            assert cutting
             process.terminate()
 
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -71,4 +78,27 @@ async def test_a_store_that_stops_ends_a_stream_that_does_not(new_database: NewD
 
             assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert not are_running(cutting)
         assert len(await execute(url, "SELECT FROM code_files")) >= 1
+
+
+async def test_a_file_that_takes_its_parser_gigabytes_is_in_the_way_of_no_other(new_database: NewDatabase) -> None:
+    url = await migrated(await new_database())
+
+    async def files() -> AsyncIterator[pb.IndexFilesRequest]:
+        yield file("before.py", module("before"), REPOSITORY)
+        yield file("hostile.ts", b"A<B," * 15_000)
+        yield file("after.py", module("after"))
+        yield COMMIT
+
+    async with fake_embedder() as (_, target), serving(DATABASE_URL=url, EMBEDDER_TARGET=target) as (_, channel):
+        code = rpc.CodeServiceStub(channel)
+        answer = await code.IndexFiles(files(), timeout=PATIENCE)
+        stored = (await code.ListFiles(pb.ListFilesRequest(repository=REPOSITORY))).files
+
+    assert (answer.stored_count, answer.failed_count) == (3, 0)
+    assert {one.path: one.cut_method for one in stored} == {
+        "before.py": pb.CUT_METHOD_SYNTAX,
+        "hostile.ts": pb.CUT_METHOD_LINES,
+        "after.py": pb.CUT_METHOD_SYNTAX,
+    }

@@ -17,21 +17,12 @@ from store.code.cutting import cut
 from store.code.source import CutFile, CutMethod
 from store.cutting_processes import CuttingProcesses
 from tests.code_files import source
-
-PATIENCE = 60
+from tests.fixtures_store_process import PATIENCE, are_running, cutting_processes
 
 #: What takes tree-sitter's parser gigabytes, and some that only take it long.
 HOSTILE = b"A<B," * 50_000
 USUAL = source("uploads.py")
 LONG = USUAL * 60
-
-
-def children() -> set[int]:
-    """The processes that this one has started and that have not ended."""
-    pids: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        pids |= {int(pid) for pid in (task / "children").read_text().split()}
-    return {pid for pid in pids if b"cutting_child" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def memory() -> int:
@@ -54,12 +45,12 @@ async def cutting(**options: Any) -> AsyncIterator[CuttingProcesses]:
         yield cutter
     finally:
         await cutter.close()
-    assert not children()
+    assert not cutting_processes()
 
 
 async def test_a_file_that_takes_gigabytes_is_cut_by_lines_and_others_along_their_syntax() -> None:
     async with cutting(memory=300 * 1024 * 1024) as cutter:
-        assert not children()
+        assert not cutting_processes()
         before = memory()
         files = [("a.py", USUAL), ("hostile.ts", HOSTILE), *((f"b{number}.py", USUAL) for number in range(6))]
         done = await asyncio.gather(*(cutter.cut(*each) for each in files))
@@ -69,7 +60,7 @@ async def test_a_file_that_takes_gigabytes_is_cut_by_lines_and_others_along_thei
         assert sum(len(chunk.content) for chunk in done[1].chunks) == len(HOSTILE)
         assert [done[0], *done[2:]] == [cut(path, content) for path, content in files if content is USUAL]
         assert memory() - before < 100 * 1024 * 1024
-        assert 1 <= len(children()) <= 2
+        assert 1 <= len(cutting_processes()) <= 2
 
 
 async def test_a_file_that_takes_too_long_is_cut_by_lines() -> None:
@@ -82,15 +73,15 @@ async def test_a_file_that_takes_too_long_is_cut_by_lines() -> None:
 async def test_who_kills_a_process_that_cuts_costs_no_file_its_syntax() -> None:
     async with cutting(most=1) as cutter:
         await cutter.cut("a.py", USUAL)
-        [first] = children()
+        [first] = cutting_processes()
         cutting_long = asyncio.create_task(cutter.cut("long.py", LONG))
         await asyncio.sleep(0.1)
         os.kill(first, signal.SIGKILL)
         done: CutFile = await cutting_long
         assert done.method is not CutMethod.LINES
-        [second] = children()
+        [second] = cutting_processes()
         os.kill(second, signal.SIGKILL)  # while nobody asks it
-        await until(lambda: not children())
+        await until(lambda: not cutting_processes())
         assert await cutter.cut("a.py", USUAL) == cut("a.py", USUAL)
 
 
@@ -98,7 +89,7 @@ async def test_who_asks_no_longer_leaves_no_process_at_work() -> None:
     async with cutting(most=1) as cutter:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(cutter.cut("hostile.ts", HOSTILE), 0.5)
-        await until(lambda: not children())
+        await until(lambda: not cutting_processes())
         assert await cutter.cut("a.py", USUAL) == cut("a.py", USUAL)
 
 
@@ -117,9 +108,9 @@ async def test_what_goes_wrong_in_a_process_is_said_and_it_goes_on() -> None:
     async with cutting(most=1) as cutter:
         with pytest.raises(RuntimeError, match="Traceback"):
             await cutter.cut("a.py", None)  # type: ignore[arg-type]  # no file has that
-        [child] = children()
+        [child] = cutting_processes()
         assert await cutter.cut("a.py", USUAL) == cut("a.py", USUAL)
-        assert children() == {child}
+        assert cutting_processes() == {child}
 
 
 @pytest.mark.parametrize("interpreter", ["/bin/false", "/nowhere"])
@@ -135,7 +126,7 @@ async def test_while_no_process_starts_nothing_is_cut_by_lines(
 async def test_a_process_without_work_ends() -> None:
     async with cutting(idle_seconds=0.0) as cutter:
         await cutter.cut("a.py", USUAL)
-        await until(lambda: not children())
+        await until(lambda: not cutting_processes())
 
 
 _PARENT = """
@@ -157,11 +148,11 @@ async def test_a_store_that_is_killed_leaves_no_process() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", _PARENT, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
-    pids = [int(pid) for pid in (await process.stdout.readline()).split()]
+    pids = {int(pid) for pid in (await process.stdout.readline()).split()}
     assert len(pids) == 2
     process.stdin.write(LONG * 20)
     process.stdin.close()
     await asyncio.sleep(0.3)
     process.kill()
     await process.wait()
-    await until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+    await until(lambda: not are_running(pids))
