@@ -16,9 +16,9 @@ from store.code.cutting_child import HEADER, READY, packed
 from store.code.source import CutFile
 
 #: Bytes beyond those of a process that has cut nothing. A usual MiB takes 100 MiB, the worst one that was found 400.
-_MEMORY = 1536 * 1024 * 1024
+MOST_MEMORY = 1536 * 1024 * 1024
 #: Seconds of computing for one file. A usual MiB takes two, the worst one that was found six.
-_SECONDS = 20.0
+MOST_SECONDS = 20.0
 #: After so many seconds without work a process ends.
 _IDLE_SECONDS = 60.0
 #: Seconds that one may take until it is ready: for a machine that is very busy.
@@ -40,8 +40,8 @@ class CuttingProcesses:
         self,
         most: int = 2,
         *,
-        memory: int = _MEMORY,
-        seconds: float = _SECONDS,
+        memory: int = MOST_MEMORY,
+        seconds: float = MOST_SECONDS,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         """Starts nothing yet."""

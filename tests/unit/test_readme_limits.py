@@ -7,6 +7,7 @@ from embedder.embedding import MAX_INPUT_BYTES, MAX_INPUTS
 from gateway.settings import GatewaySettings
 from servicekit.server import server_options
 from servicekit.settings import ServiceSettings
+from store.cutting_processes import MOST_MEMORY, MOST_SECONDS
 from store.settings import StoreSettings
 from store.use_cases.create_events import MOST_EVENTS
 from store.use_cases.event_rules import MAX_CONTENT_BYTES, MAX_FILTER_BYTES, MAX_LEVELS, MAX_METADATA_BYTES
@@ -28,6 +29,8 @@ FIXED = {
     "hits of one page of a search": LARGEST_PAGE_OF_HITS,
     "query of a search": MAX_QUERY_BYTES,
     "filter of a search or list": MAX_FILTER_BYTES,
+    "memory of each of the two processes of a store that cut source files, beyond what it begins with": MOST_MEMORY,
+    "seconds of computing for cutting one source file": MOST_SECONDS,
     "inputs of one call to the embedder": MAX_INPUTS,
     "one input; a model reads as much of it as it can": MAX_INPUT_BYTES,
 }
