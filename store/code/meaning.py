@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice
 
 from store.code.repository_index import Definition, Unit
 from store.code.source import CodeKind
 
+#: Of the definitions of one name so many are looked at, the last ones.
+_MAX_DEFINITIONS = 64
 _VARIANTS = frozenset({"overload", "setter", "deleter", "getter", "register"})
 
 
@@ -64,9 +67,11 @@ def chosen(definitions: Sequence[Definition]) -> Meaning:
     """Of several definitions of one name the last one is in force, if it is not one more way to call the first."""
     if len(definitions) == 1:
         return Meaning(Sort.DEFINITION, definitions[0])
-    plain = [one for one in definitions if not _is_variant(one)] or list(definitions)
+    # Generated code defines one name thousands of times, and each use of it comes here.
+    last = definitions[-_MAX_DEFINITIONS:]
+    plain = list(islice((one for one in reversed(last) if not _is_variant(one)), 2)) or last[::-1]
     # Where a language has overloads, they are told apart by types that are not known here.
-    return Meaning(Sort.DEFINITION, plain[-1], sure=len(plain) == 1)
+    return Meaning(Sort.DEFINITION, plain[0], sure=len(plain) == 1)
 
 
 def _is_variant(definition: Definition) -> bool:

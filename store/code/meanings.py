@@ -1,7 +1,7 @@
 """What a name means at a place of a file: by the scopes around it, imports, types of variables, bases of classes."""
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from store.code.inheritance import Inheritance
@@ -10,12 +10,14 @@ from store.code.meaning import OUTSIDE, UNKNOWN, Meaning, Sort, agreed, chosen, 
 from store.code.module_meanings import ModuleMeanings
 from store.code.repository_index import Definition, RepositoryIndex, SourceFile, Unit, family_of
 from store.code.source import Import
+from store.code.stars import Stars
 
-#: Names that are explained by names that are explained by names: what goes deeper is not known.
-_MAX_DEPTH = 40
+#: Names that are explained by names that are explained by names: what goes deeper is not known. Each step takes up to
+#: seven calls of functions, and Python has 1,000.
+_MAX_DEPTH = 80
 _MAX_SCOPES = 32
 #: Names that are explained again because they were a part of a circle: after so many the first answer stays.
-_MAX_REPEATED = 200_000
+_MAX_REPEATED = 5_000
 
 
 class Meanings:
@@ -23,10 +25,11 @@ class Meanings:
 
     def __init__(self, index: RepositoryIndex) -> None:
         self._index = index
-        self._names: dict[tuple[str, str, str], Meaning] = {}
+        self._names: dict[tuple[str, ...], Meaning] = {}
         self._members: dict[tuple[str, str], Meaning | None] = {}
         self._inheritance = Inheritance(self.of)
         self._modules = ModuleMeanings(index, self.member)
+        self._stars = Stars(self._modules.named)
         #: What is being explained, how often that led back to itself, and what was thrown away because of that.
         self._open: set[tuple[str, ...]] = set()
         self._circles = 0
@@ -35,7 +38,7 @@ class Meanings:
 
     def of(self, file: SourceFile, scope: str, target: str) -> Meaning | None:
         """What a name with dots means in a scope; None when its first part is seen nowhere."""
-        if self._depth >= _MAX_DEPTH:
+        if self._is_too_deep():
             return UNKNOWN
         self._depth += 1
         try:
@@ -176,19 +179,36 @@ class Meanings:
         types = file.bindings.get(place)
         if imports is None and types is None:
             return chosen(definitions) if definitions else None
-        key = (file.path, scope, name)
+        return self._kept(
+            (file.path, scope, name), lambda: self._explained(file, place, definitions, imports or (), types or ())
+        )
+
+    def _kept(self, key: tuple[str, ...], explain: Callable[[], Meaning]) -> Meaning:
         found = self._names.get(key)
         if found is None:
             if key in self._open:
                 self._circles += 1
                 return UNKNOWN
+            if self._is_too_deep():
+                return UNKNOWN
             circles = self._circles
             self._open.add(key)
-            found = self._explained(file, place, definitions, imports or (), types or ())
-            self._open.remove(key)
+            self._depth += 1
+            try:
+                found = explain()
+            finally:
+                self._open.remove(key)
+                self._depth -= 1
             if self._is_final(circles):
                 self._names[key] = found
         return found
+
+    def _is_too_deep(self) -> bool:
+        """As a circle: from where less is around it, there may be an answer."""
+        if self._depth < _MAX_DEPTH:
+            return False
+        self._circles += 1
+        return True
 
     def _is_final(self, circles: int) -> bool:
         """Whether what was found can be kept: what goes in a circle may look different from where the circle began."""
@@ -279,15 +299,27 @@ class Meanings:
         if key in self._open:
             self._circles += 1
             return None
+        if self._is_too_deep():
+            return UNKNOWN
         circles = self._circles
         self._open.add(key)
-        found = self._unit_member(unit, name)
-        self._open.remove(key)
+        self._depth += 1
+        try:
+            found = self._unit_member(unit, name)
+        finally:
+            self._open.remove(key)
+            self._depth -= 1
         if self._is_final(circles):
             self._members[key] = found
         return found
 
     def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
+        found = self._own_unit_member(unit, name)
+        if found is None and not unit.path.endswith("/") and not (unit.language == "python" and name.startswith("_")):
+            return self._of_stars(unit.files[0], name)
+        return found
+
+    def _own_unit_member(self, unit: Unit, name: str) -> Meaning | None:
         # A folder has what its files define; a file has what it imports, too.
         only = None if unit.path.endswith("/") else unit.files[0]
         found = self._modules.below(unit, name) if unit.language == "rust" else None
@@ -295,16 +327,12 @@ class Meanings:
             found = self._in_scope(only, "", name)
         if found is None and (tops := unit.tops.get(name)):
             found = chosen(tops)
-        found = found or self._modules.below(unit, name)
-        if found is None and only is not None and not (unit.language == "python" and name.startswith("_")):
-            return self._of_stars(only, name)
-        return found
+        return found or self._modules.below(unit, name)
 
     def _of_stars(self, file: SourceFile, name: str) -> Meaning | None:
-        for star in file.stars:
-            within = self._modules.named(file, star.module, star.scope)
-            if within.unit is not None and (member := self._of_unit(within.unit, name)):
-                return member.doubted(not within.sure)
+        for unit, sure in self._stars.behind(file):
+            if member := self._own_unit_member(unit, name):
+                return member.doubted(not sure)
         return None
 
     def _of_class(self, own: Definition, name: str, sort: Sort) -> Meaning:
@@ -333,7 +361,10 @@ class Meanings:
         if declared is not None and declared.sure:
             return declared
         if known := file.attributes.get((qualified, name)):
-            return agreed([self._typed(file, scope, type_name) for scope, type_name in known])
+            return self._kept(
+                (file.path, qualified, name, "attribute"),
+                lambda: agreed([self._typed(file, scope, type_name) for scope, type_name in known]),
+            )
         if declared is not None:
             return declared
         # Methods beside the type, in any file: those of Go, of Rust, of C++.

@@ -1,5 +1,6 @@
 """The definitions, imports and bindings of all files of a repository by their names: where references are looked up."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ _FOLDER_LANGUAGES = frozenset({"go", "java"})
 _FAMILIES = {"c": "c", "cpp": "c", "javascript": "script", "typescript": "script", "tsx": "script"}
 #: Of equal names no more are kept than it takes to know that there are several.
 _SEVERAL = 2
+#: Imports that bind one name in one place, such as those of systems in the branches of an `if`.
+_MAX_ALTERNATIVES = 16
 
 
 def family_of(language: str) -> str:
@@ -77,8 +80,12 @@ class SourceFile:
         found = self.definitions.get(scope)
         if not found:
             return None
-        around = (one for one in found if one.symbol.span.start_line <= line <= one.symbol.span.end_line)
-        return next(around, found[-1])
+        # They are in the order of the file, and none is in another of the same name.
+        before = bisect_right(found, line, key=_start_line)
+        if before == 0:
+            return found[-1]
+        nearest = found[bisect_left(found, _start_line(found[before - 1]), key=_start_line)]
+        return nearest if line <= nearest.symbol.span.end_line else found[-1]
 
     def class_around(self, scope: str) -> str:
         """Qualified name of the class that a scope is in; empty when it is in none, or that is not in this file."""
@@ -147,11 +154,17 @@ class RepositoryIndex:
                 index[family, name].append(definition)
 
 
+def _start_line(definition: Definition) -> int:
+    return definition.symbol.span.start_line
+
+
 def _add_import(file: SourceFile, each: Import) -> None:
     if each.name == "*":
         file.stars.append(each)
     elif each.alias:
-        file.imports.setdefault((each.scope, each.alias.partition(".")[0]), []).append(each)
+        same = file.imports.setdefault((each.scope, each.alias.partition(".")[0]), [])
+        if len(same) < _MAX_ALTERNATIVES:
+            same.append(each)
 
 
 def _add_bindings(file: SourceFile, outline: Outline) -> None:
