@@ -19,6 +19,7 @@ from deploy.local.postgres import running_postgres
 from store import migrate
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import code_service_pb2_grpc, graph_service_pb2_grpc
+from trimem.store.v1 import graph_service_pb2 as graph_pb
 
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 _LONGEST_CALL = 4 * 3600
@@ -75,6 +76,18 @@ class CodeParty:
         if answer.degraded:
             raise RuntimeError(f"not a full answer to {query!r}")
         return took, [places(hit.chunk) for hit in answer.hits]
+
+    async def nodes(self, repository: str, *types: str, called: str = "") -> AsyncIterator[graph_pb.Node]:
+        """All nodes of some types; of one label, if one is given."""
+        request = graph_pb.SearchNodesRequest(query=called, namespace=f"code/{repository}", types=types, page_size=1000)
+        while True:
+            answer = await self.graph.SearchNodes(request, timeout=60)
+            for node in answer.nodes:
+                if not called or node.label == called:
+                    yield node
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
 
 
 def places(chunk: pb.CodeChunk) -> set[Place]:

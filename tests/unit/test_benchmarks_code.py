@@ -2,7 +2,7 @@
 
 import ast
 
-from benchmarks.code import Rows, claims
+from benchmarks.code import Rows, claims, drawn
 from benchmarks.support import library
 from benchmarks.support.code_party import places, rank_of
 from trimem.store.v1 import code_service_pb2 as pb
@@ -90,19 +90,31 @@ def test_a_hit_answers_with_each_definition_in_it() -> None:
     assert rank_of(frozenset({("b.py", "x")}), hits) == 0
 
 
+def test_starts_of_walks_are_drawn_from_all_over() -> None:
+    ids = [f"{number:03}" for number in range(300)]
+    assert drawn(ids, 40) == drawn(ids[::-1], 40)
+    assert any(one > "250" for one in drawn(ids, 40))
+    assert any(one < "050" for one in drawn(ids, 40))
+
+
 def test_promises_are_kept_or_not() -> None:
     rows: Rows = [
         {"mode": mode, "mrr": mrr} for mode, mrr in (("CODE", 0.3), ("TEXT", 0.4), ("NAMES", 0.5), ("FUSED", 0.4))
     ]
     found: dict[str, Rows] = {
-        "index": [{"seconds": 100.0, "embedded": 9}, {"seconds": 4.0, "embedded": 0}, {"seconds": 5.0, "embedded": 1}],
+        "index": [
+            {"seconds": 100.0, "embedded": 90, "chunks": 90},
+            {"seconds": 4.0, "embedded": 0, "chunks": 0},
+            {"seconds": 5.0, "embedded": 4, "chunks": 3},
+        ],
         "names": [{"query": "exact", "first": 0.96}],
-        "graph": [{"direction": "OUT", "max_ms": 2000.0}],
+        "graph": [{"starts": "hubs", "direction": "OUT", "max_nodes": 1000, "max_ms": 2000.0}],
         "docstrings": rows,
     }
     assert [(claim.value, claim.kept) for claim in claims(found)] == [
         (0, True),
         (0.04, True),
+        (4, False),
         (2000.0, False),
         (0.96, True),
         (0.8, False),
