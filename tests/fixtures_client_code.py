@@ -31,6 +31,8 @@ class FakeCode(code_service_pb2_grpc.CodeServiceServicer):
     failures: list[TrimemError | None] = field(default_factory=list)
     #: Paths that are refused.
     refused: set[str] = field(default_factory=set)
+    #: What is remarkable about the others.
+    noted: str = ""
     #: What a call of IndexFiles waits for before it answers.
     gate: asyncio.Event | None = None
 
@@ -68,6 +70,8 @@ class FakeCode(code_service_pb2_grpc.CodeServiceServicer):
             kept[file.path] = file.content
             _count(answer, file.path, "stored_count")
             answer.chunk_count += 2
+            if self.noted:
+                answer.results.add(path=file.path, note=self.noted)
             answer.embedded_count += 1
 
     async def ListFiles(self, request: Any, context: Any) -> Any:

@@ -45,7 +45,7 @@ async def run(address: str, console: Console) -> Summary:
             code = await demo_code.run(memory, console)
     except TrimemError as error:
         raise DemoError(error.message) from error
-    summary.wrong.extend(code.wrong)
+    summary.wrong.extend([*code.not_indexed, *code.wrong])
     return summary
 
 

@@ -31,6 +31,8 @@ class CodeSummary:
     indexed: IndexResult = field(default_factory=IndexResult)
     index_seconds: float = 0.0
     answer_seconds: list[float] = field(default_factory=list)
+    #: Files that failed.
+    not_indexed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -64,7 +66,7 @@ async def _index(
         indexed = await memory.index_files(REPOSITORY, _to_index(found, known), on_progress=show)
     for one in indexed.results:
         if one.error is not None:
-            summary.wrong.append(f"{one.path} was not indexed: {one.error}")
+            summary.not_indexed.append(f"{one.path} was not indexed: {one.error}")
     summary.indexed, summary.index_seconds = indexed, time.perf_counter() - began
     console.print(
         f"  {indexed.stored:,} files stored, {indexed.unchanged:,} were there already, {indexed.embedded:,} chunks "

@@ -1,53 +1,20 @@
-"""`trimem code` against a service that keeps files: what it sends, prints and ends with."""
+"""`trimem code` against a service that keeps files: what it finds, prints and ends with."""
 
-import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from servicekit.errors import FailedPreconditionError
 from tests.fixtures_client_code import FakeCode, code_services
-from trimem.client.cli.app import run
-from trimem.client.cli.code_reading import Folder
-from trimem.client.cli.code_sending import Sending
-from trimem.client.cli.session import Session
-from trimem.client.indexing import MOST_FILES
+from tests.fixtures_client_command_line import Terminal, answering
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import graph_service_pb2 as graph_pb
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202eevil"
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: int
-    output: str
-    problems: str
-
-    def document(self) -> Any:
-        return json.loads(self.output)
-
-
-class Terminal:
-    """Runs `trimem code` in a thread beside the service."""
-
-    def __init__(self, target: str, capsys: pytest.CaptureFixture[str]) -> None:
-        self._target = target
-        self._capsys = capsys
-
-    async def __call__(self, *arguments: str) -> Ended:
-        line = ["--url", self._target, "code", *arguments]
-        status = await asyncio.to_thread(run, line, Session())
-        output, problems = self._capsys.readouterr()
-        return Ended(status, output, problems)
 
 
 @pytest.fixture
@@ -62,178 +29,6 @@ async def trimem(code: FakeCode, capsys: pytest.CaptureFixture[str]) -> AsyncIte
             yield Terminal(target, capsys)
 
 
-@pytest.fixture
-def top(tmp_path: Path) -> Path:
-    """A folder of a repository, called `ours`."""
-    folder = tmp_path / "ours"
-    for path, content in {"a.py": "a = 1\n", "src/b.go": "package b\n", "node_modules/x.js": "x"}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(content)
-    return folder
-
-
-async def test_a_folder_is_indexed_and_what_is_gone_is_deleted(trimem: Terminal, code: FakeCode, top: Path) -> None:
-    first = await trimem("index", str(top))
-    assert (first.status, first.problems) == (0, "")
-    assert first.output.replace(" (--all takes vendored ones)", "").splitlines() == [
-        "ours: 2 files stored (4 chunks, 2 of them embedded), 0 unchanged, 0 deleted, 0 failed; skipped 1 vendored",
-        "the graph has 2 nodes and 2 edges",
-    ]
-    assert code.repositories == {"ours": {"a.py": b"a = 1\n", "src/b.go": b"package b\n"}}
-    (top / "a.py").unlink()
-    (top / "c.py").write_text("c")
-    again = (await trimem("index", str(top), "--json")).document()
-    assert (again["stored"], again["unchanged"], again["deleted"], again["failed"]) == (1, 1, 1, 0)
-    assert again["skipped"] == {"vendored": 1}
-    assert set(code.repositories["ours"]) == {"c.py", "src/b.go"}
-
-
-async def test_the_second_run_sends_no_content(trimem: Terminal, code: FakeCode, top: Path) -> None:
-    await trimem("index", str(top))
-    code.calls.clear()
-    assert (await trimem("index", str(top))).status == 0
-    assert [message.WhichOneof("item") for [*messages] in code.calls for message in messages] == [
-        "unchanged", "unchanged", "commit",
-    ]  # fmt: skip
-
-
-async def test_a_run_that_was_broken_off_goes_on(trimem: Terminal, code: FakeCode, top: Path) -> None:
-    for number in range(2 * MOST_FILES):
-        (top / f"{number}.py").write_text(str(number))
-    code.failures = [None, FailedPreconditionError("another model made the stored vectors")]
-    broken = await trimem("index", str(top))
-    assert broken.status == 1
-    assert "another model" in broken.problems
-    assert f"broken off after ours: {MOST_FILES} files stored" in broken.problems
-    again = (await trimem("index", str(top), "--json")).document()
-    assert (again["stored"], again["unchanged"]) == (MOST_FILES + 2, MOST_FILES)
-
-
-async def test_without_a_commit_or_with_others_kept_nothing_is_deleted(
-    trimem: Terminal, code: FakeCode, top: Path
-) -> None:
-    code.repositories["r"] = {"old.py": b"old"}
-    assert (await trimem("index", str(top), "-r", "r", "--no-commit", "--include", "*.go")).status == 0
-    assert set(code.repositories["r"]) == {"old.py", "src/b.go"}
-    assert (await trimem("index", str(top), "-r", "r", "--keep-others")).status == 0
-    assert set(code.repositories["r"]) == {"old.py", "src/b.go", "a.py"}
-    assert (await trimem("index", str(top), "-r", "r", "--exclude", "src/", "--all")).status == 0
-    assert set(code.repositories["r"]) == {"a.py", "node_modules/x.js"}
-
-
-async def test_a_dry_run_asks_nobody(trimem: Terminal, code: FakeCode, top: Path) -> None:
-    (top / "link").symlink_to("a.py")
-    dry = await trimem("index", str(top), "--dry-run")
-    assert dry.output.splitlines() == ["a.py", "src/b.go"]
-    assert "trimem: link: symbolic link\n" in dry.problems
-    document = (await trimem("index", str(top), "--dry-run", "--json")).document()
-    assert document["skipped"] == {"link": "symbolic link", "node_modules/": "vendored"}
-    assert code.calls == []
-
-
-async def test_files_that_fail_are_told_one_by_one_and_keep_what_is_stored(
-    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (top / "odd.py").write_text("odd")
-    (top / "locked.py").write_text("locked")
-    (top / "binary.py").write_bytes(b"x" * 9000 + b"\0")
-    (top / os.fsdecode(b"\xff.py")).touch()
-    code.repositories["ours"] = {"odd.py": b"old", "locked.py": b"old", "binary.py": b"old"}
-    code.refused = {"odd.py"}
-    read = Folder.read
-
-    def deny(self: Folder, path: str, most: int) -> bytes:
-        if path == "locked.py":
-            raise PermissionError(13, "Permission denied")
-        return read(self, path, most)
-
-    monkeypatch.setattr(Folder, "read", deny)
-    ended = await trimem("index", str(top), "--json")
-    assert ended.status == 1
-    document = json.loads(ended.output)
-    assert (document["stored"], document["failed"]) == (2, 3)
-    assert {one["path"]: one["reason"] for one in document["problems"]} == {
-        "\\xff.py": "the name is not UTF-8",
-        "locked.py": "cannot be read: Permission denied",
-        "odd.py": "file.content: is odd",
-    }
-    assert document["skipped"]["binary"] == 1
-    assert sorted(ended.problems.splitlines()) == [
-        "trimem: \\xff.py: the name is not UTF-8",
-        "trimem: locked.py: cannot be read: Permission denied",
-        "trimem: odd.py: file.content: is odd",
-    ]
-    assert code.repositories["ours"]["odd.py"] == code.repositories["ours"]["locked.py"] == b"old"
-    assert "binary.py" not in code.repositories["ours"]
-
-
-async def test_files_of_a_folder_that_cannot_be_read_are_kept(
-    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await trimem("index", str(top))
-    scandir = os.scandir
-
-    def deny(descriptor: int) -> Any:
-        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "src":
-            raise PermissionError(13, "Permission denied")
-        return scandir(descriptor)
-
-    monkeypatch.setattr("trimem.client.cli.code_walking.os.scandir", deny)
-    ended = await trimem("index", str(top))
-    assert ended.status == 1
-    assert ended.problems == "trimem: src/: cannot be read: Permission denied\n"
-    assert set(code.repositories["ours"]) == {"a.py", "src/b.go"}
-
-
-async def test_what_vanishes_or_becomes_a_link_before_it_is_read_is_not_sent(
-    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (top.parent / "secret").mkdir()
-    (top.parent / "secret" / "b.go").write_text("secret")
-    sending = Sending.run
-
-    def exchange(self: Sending, *arguments: Any, **options: Any) -> None:
-        (top / "a.py").unlink()
-        (top / "src").rename(top / "moved")
-        (top / "src").symlink_to(top.parent / "secret")
-        sending(self, *arguments, **options)
-
-    monkeypatch.setattr(Sending, "run", exchange)
-    ended = await trimem("index", str(top))
-    assert ended.status == 0
-    assert "trimem: a.py: vanished before it was read\n" in ended.problems
-    assert "trimem: src/b.go: a symbolic link is not followed\n" in ended.problems
-    assert code.repositories["ours"] == {}
-
-
-async def test_a_terminal_sees_files_a_second_and_problems_above_them(
-    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    code.refused = {"a.py"}
-    ended = await trimem("index", str(top))
-    assert "files/s" in ended.problems
-    assert "trimem: a.py: file.content: is odd" in ended.problems
-    assert "files/s" not in ended.output
-
-
-async def test_an_empty_folder_does_not_empty_a_repository(trimem: Terminal, code: FakeCode, tmp_path: Path) -> None:
-    code.repositories["ours"] = {"a.py": b"a"}
-    (tmp_path / "empty").mkdir()
-    ended = await trimem("index", str(tmp_path / "empty"), "-r", "ours")
-    assert ended.status == 2
-    assert "1 files are stored as ours" in ended.problems
-    assert set(code.repositories["ours"]) == {"a.py"}
-
-
-async def test_a_folder_that_is_none_is_exit_status_2(trimem: Terminal, top: Path) -> None:
-    for path in (top / "a.py", top / "nowhere"):
-        ended = await trimem("index", str(path))
-        assert ended.status == 2
-        assert ended.problems.count("\n") == 1
-
-
 def hits(*contents: str) -> pb.SearchCodeResponse:
     answer = pb.SearchCodeResponse(mode=pb.CODE_SEARCH_MODE_FUSED, complete=True)
     for content in contents:
@@ -245,13 +40,6 @@ def hits(*contents: str) -> pb.SearchCodeResponse:
         snippet = pb.Snippet(start_line=9, lines=lines, matching_lines=[10])
         answer.hits.add(chunk=chunk, score=0.75, snippet=snippet)
     return answer
-
-
-def answering(answer: Any) -> Callable[..., Any]:
-    async def act(_request: Any, _context: Any) -> Any:
-        return answer
-
-    return act
 
 
 async def test_a_search_shows_places_and_lines(trimem: Terminal, code: FakeCode) -> None:
@@ -382,6 +170,20 @@ async def test_callers_of_all_definitions_of_a_name(trimem: Terminal, code: Fake
         ("g", 1, [7, 9], "RESOLVED"),
         ("h", 2, [5], "INFERRED"),
     ]
+
+
+async def test_nodes_of_others_hide_no_code(trimem: Terminal, code: FakeCode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimem.client.cli.code_graph._LOOKED_AT", 2)  # of which the first are not code
+    code.fake.act = graph_of()
+    assert "m.f  function f.py:3  ours" in (await trimem("callers", "f", "--max-nodes", "7")).output
+    assert code.fake.requests[-1].max_nodes == 7
+
+
+async def test_lines_end_where_they_are_counted(trimem: Terminal, code: FakeCode) -> None:
+    answer = hits("a\n\x0c\nb\x85c\u2028d\n")
+    code.fake.act = answering(pb.GetChunkResponse(chunk=answer.hits[0].chunk))
+    lines = (await trimem("show", "c1")).output.splitlines()
+    assert [line.split() for line in lines[1:]] == [["9", "a"], ["10"], ["11", "b", "c", "d"]]
 
 
 async def test_a_name_that_is_not_there_is_exit_status_3_with_similar_ones(trimem: Terminal, code: FakeCode) -> None:

@@ -208,3 +208,42 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     assert repository_name(folder) == "my-code-2"
     assert not Ignoring(folder).is_ignored("a.py", is_folder=False)
     folder.close()
+
+
+def test_a_config_of_white_space_is_read_line_by_line(top: Path, folder: Folder) -> None:
+    (top / ".git" / "config").write_text('[remote "origin"]\n' + " \n" * 200_000)
+    assert repository_name(folder) == "repository"
+
+
+def test_patterns_that_take_forever_are_passed_over_and_told_once(
+    top: Path, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a" * 200
+    write(top, ".gitignore", text="*a*a*a*a*a*a*ab\n**/a/**/a/**/a/**/a/**/a/b\n*.l*g*\n**/t/**/*.tmp\n")
+    write(top, "s/.gitignore", text="*a*a*a*a*a*a*ab\n")
+    write(top, f"s/{name}", "/".join("a" * 60) + "/c", "x.log", "t/a/b.tmp")
+    assert [path for path in walk(folder).files if not path.endswith(".gitignore")] == [
+        "/".join("a" * 60) + "/c",
+        f"s/{name}",
+    ]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_that_leads_to_a_repository_is_none_of_its_files(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", ".git", "module/.git", text="gitdir: elsewhere\n")
+    folder = Folder(tmp_path)
+    assert walk(folder).files == ["a.py"]
+    folder.close()
+
+
+def test_a_folder_above_that_may_not_be_listed_has_no_rules(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(top, ".gitignore", text="*.py\n")
+    write(top, "in/a.py")
+
+    def deny(path: Path) -> Folder:
+        raise PermissionError(13, "Permission denied", path)
+
+    folder = Folder(top / "in")
+    monkeypatch.setattr("trimem.client.cli.code_ignoring.Folder", deny)
+    assert walk(folder).files == ["a.py"]
+    folder.close()

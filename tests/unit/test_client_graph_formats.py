@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trimem.client import Edge, EdgeConfidence, Node, Traversal, TraversedNode
+from trimem.client import Edge, EdgeConfidence, EdgeDirection, Node, Traversal, TraversedNode
 from trimem.client.cli.graph_formats import dot, mermaid, steps, text
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -44,6 +44,15 @@ def test_each_node_is_shown_once_below_the_nearest() -> None:
         "    <- calls d  d.py:1",
         "  <- calls c  c.py:1",
     ]
+
+
+def test_in_mutual_recursion_the_edge_is_of_the_direction_that_was_followed() -> None:
+    found = traversal([edge("a", "b"), edge("b", "a")], a=0, b=1)
+    for direction, source in ((EdgeDirection.IN, "b"), (EdgeDirection.OUT, "a")):
+        [_start, step] = steps(found, direction)
+        assert step.edge is not None
+        assert step.edge.source_id == source
+    assert list(text(found, EdgeDirection.IN))[1] == "  <- calls b  b.py:1"
 
 
 def test_what_is_unsure_or_external_is_said() -> None:

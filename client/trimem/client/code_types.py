@@ -73,7 +73,8 @@ class IndexResult:
     #: Of the repository's graph after the commit.
     nodes: int = 0
     edges: int = 0
-    #: Files that were not stored, and stored ones with something remarkable; the first ones.
+    #: Files that were not stored, and stored ones with something remarkable. The first 1,000, failures before the
+    #: others; `failed` counts all.
     results: tuple[FileResult, ...] = ()
 
     @property

@@ -76,7 +76,7 @@ class Indexing:
             embedded=so_far.embedded + answer.embedded_count,
             nodes=answer.node_count,
             edges=answer.edge_count,
-            results=(*so_far.results, *news)[:MOST_RESULTS],
+            results=_most(*so_far.results, *news),
         )
 
     def _read_commit(self, answer: Answer) -> Answer:
@@ -105,9 +105,14 @@ class Indexing:
             self.result = replace(
                 self.result,
                 failed=self.result.failed + 1,
-                results=(*self.result.results, refused)[:MOST_RESULTS],
+                results=_most(*self.result.results, refused),
             )
         return not description
+
+
+def _most(*results: FileResult) -> tuple[FileResult, ...]:
+    """As many as are kept: what failed before what is only remarkable."""
+    return tuple(sorted(results, key=lambda one: one.error is None)[:MOST_RESULTS])
 
 
 class FileBatch:

@@ -106,4 +106,4 @@ def _show(chunk: CodeChunk) -> None:
     print(plain(f"{where}  {chunk.qualified_name}  {(chunk.kind or '').lower()}  {chunk.language}"))
     if chunk.embedding_error:
         complain(f"found by names only: {chunk.embedding_error}")
-    show_lines(chunk.content.splitlines(), chunk.start_line, chunk.language)
+    show_lines(chunk.content.removesuffix("\n").split("\n"), chunk.start_line, chunk.language)

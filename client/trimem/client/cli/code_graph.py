@@ -38,13 +38,13 @@ _LOOKED_AT = 500
 _PROPOSED = 5
 
 _WRITERS: dict[Format, Callable[[Traversal], Iterator[str]]] = {
-    Format.TEXT: graph_formats.text,
     Format.MERMAID: graph_formats.mermaid,
     Format.DOT: graph_formats.dot,
 }
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a name, or the end of a dotted one: decode, Decoder.decode")]
 Most = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="most definitions of that name")]
+MostNodes = Annotated[int, typer.Option("--max-nodes", min=1, max=10_000, help="most nodes to show")]
 Depth = Annotated[int, typer.Option(min=1, max=20, help="most edges to follow")]
 
 
@@ -54,6 +54,7 @@ def callers(
     repository: RepositoryOption = "",
     depth: Depth = 1,
     limit: Most = 20,
+    most_nodes: MostNodes = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Show who calls a function, method or class.
@@ -64,8 +65,10 @@ def callers(
     """
     with session_of(context).open() as client:
         for node in _named(client, name, repository, limit, _CALLED):
-            found = client.traverse(node.id, direction=EdgeDirection.IN, edge_types=["calls"], max_depth=depth)
-            callers = [step for step in steps(found) if step.edge is not None]
+            found = client.traverse(
+                node.id, direction=EdgeDirection.IN, edge_types=["calls"], max_depth=depth, max_nodes=most_nodes
+            )
+            callers = [step for step in steps(found, EdgeDirection.IN) if step.edge is not None]
             if as_json:
                 calls = [{**_call(step), "node": document_of(step.node), "depth": step.depth} for step in callers]
                 emit({"node": document_of(node), "callers": calls, "complete": found.complete})
@@ -93,7 +96,7 @@ def graph(
         EdgeConfidence | None, typer.Option(case_sensitive=False, help="only edges that are at least this sure")
     ] = None,
     limit: Most = 5,
-    most_nodes: Annotated[int, typer.Option("--max-nodes", min=1, max=10_000, help="most nodes to show")] = 200,
+    most_nodes: MostNodes = 200,
 ) -> None:
     """Show what a name has to do with others: what it calls, contains, imports, inherits, and what does so with it."""
     with session_of(context).open() as client:
@@ -106,7 +109,8 @@ def graph(
             max_depth=depth,
             max_nodes=most_nodes,
         )
-    for line in _WRITERS[output](found):
+    lines = graph_formats.text(found, direction) if output is Format.TEXT else _WRITERS[output](found)
+    for line in lines:
         print(line)
     _say_whether(found)
 
@@ -116,9 +120,9 @@ def _named(client: TrimemClient, name: str, repository: str, limit: int, types: 
     options = NodeOptions(types=types)
     if repository:
         options["namespace"] = f"{_CODE}{repository}"
-    nodes = [
-        node for node in islice(client.search_nodes(name, **options), _LOOKED_AT) if node.namespace.startswith(_CODE)
-    ]
+    # Those of other namespaces do not count: of them others may have made any number.
+    of_code = (node for node in client.search_nodes(name, **options) if node.namespace.startswith(_CODE))
+    nodes = list(islice(of_code, _LOOKED_AT))
     named = [node for node in nodes if node.label == name or node.label.endswith(f".{name}")]
     if not named:
         similar = ", ".join(dict.fromkeys(node.label for node in nodes[:_PROPOSED]))

@@ -7,8 +7,9 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from trimem.client.cli.code_reading import Folder
+from trimem.client.cli.failures import complain
 
-#: Folders of version control; never read.
+#: Folders of version control, and files that lead to one; never indexed.
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".jj"})
 
 #: Folders of what was written elsewhere, or made.
@@ -26,6 +27,10 @@ VENDORED_FILES = re.compile(
 
 #: A .gitignore has some lines; one that is larger is none.
 _MOST_BYTES = 1024 * 1024
+
+
+#: Wildcards in a pattern that what comes before them leaves a choice; those of people have one or two.
+_MOST_WILDCARDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Ignoring:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._has_told = False
         #: Where the folder is in its repository, which may begin further up.
         self._above = ""
         self._rules: dict[str, tuple[Rules, ...]] = {}
@@ -75,7 +81,7 @@ class Ignoring:
     def _rules_above(self) -> tuple[Rules, ...]:
         top = self._folder.path.resolve()
         folders = [top, *top.parents]
-        repository = next((one for one in folders if (one / ".git").exists()), None)
+        repository = next((one for one in folders if _has_repository(one)), None)
         if repository is None:
             return ()
         self._above = f"{top.relative_to(repository).as_posix()}/" if repository != top else ""
@@ -84,7 +90,10 @@ class Ignoring:
             files = [".git/info/exclude"] if above == repository else []
             files += [".gitignore"] if above != top else []
             base = above.relative_to(repository).as_posix()
-            outer = Folder(above)
+            try:
+                outer = Folder(above)
+            except OSError:  # which may not be listed: what is in it is as if it were not there
+                continue
             try:
                 for file in files:
                     rules = self._read(file, "" if base == "." else f"{base}/", outer)
@@ -98,11 +107,23 @@ class Ignoring:
             text = (folder or self._folder).read(path, _MOST_BYTES).decode(errors="replace")
         except OSError:
             return None
+        lines = text.splitlines()
+        if slow := [line for line in lines if not line.startswith("#") and _is_slow(line)]:
+            lines = [line for line in lines if line not in slow]
+            if not self._has_told:
+                complain(f"{base}.gitignore: patterns with many wildcards are passed over, such as {slow[0][:80]}")
+            self._has_told = True
         try:
-            return Rules(base, GitIgnoreSpec.from_lines(text.splitlines()))
-        except ValueError:  # of a pattern that is none; git passes over it
-            lines = [line for line in text.splitlines() if _is_pattern(line)]
             return Rules(base, GitIgnoreSpec.from_lines(lines))
+        except ValueError:  # of a pattern that is none; git passes over it
+            return Rules(base, GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line)))
+
+
+def _has_repository(folder: Path) -> bool:
+    try:
+        return (folder / ".git").exists()
+    except OSError:
+        return False
 
 
 def repository_name(folder: Folder) -> str:
@@ -111,12 +132,31 @@ def repository_name(folder: Folder) -> str:
         config = folder.read(".git/config", _MOST_BYTES).decode(errors="replace")
     except OSError:
         config = ""
-    if origin := re.search(r'^\s*\[remote "origin"\]\s*$(?:\n(?!\s*\[).*)*?\n\s*url\s*=\s*(\S+)', config, re.MULTILINE):
-        place = re.search(r"[:/]([A-Za-z0-9._-]+/[A-Za-z0-9._-]+?)(?:\.git)?/?$", origin[1])
-        if place and ".." not in place[1]:
-            return place[1][:200]
+    place = re.search(r"[:/]([A-Za-z0-9._-]+/[A-Za-z0-9._-]+?)(?:\.git)?/?$", _origin(config))
+    if place and ".." not in place[1]:
+        return place[1][:200]
     name = re.sub(r"[^A-Za-z0-9._@-]+", "-", Path(folder.path).resolve().name).strip("-")
     return name[:200] or "code"
+
+
+def _origin(config: str) -> str:
+    """Where a repository came from, as its configuration says."""
+    is_origin = False
+    for line in map(str.strip, config.split("\n")):
+        if line.startswith("["):
+            is_origin = line == '[remote "origin"]'
+        elif is_origin:
+            key, _, value = line.partition("=")
+            if key.strip() == "url" and value.strip():
+                return value.split()[0]
+    return ""
+
+
+def _is_slow(pattern: str) -> bool:
+    """Whether its wildcards can share a path among them in so many ways that trying all of them takes seconds."""
+    parts = pattern.rstrip("/").split("/")
+    inner = parts[1:-1].count("**")
+    return inner + sum(max(part.count("*") - 1, 0) for part in parts if part != "**") > _MOST_WILDCARDS
 
 
 def _is_pattern(line: str) -> bool:

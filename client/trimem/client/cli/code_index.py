@@ -70,6 +70,7 @@ def index(
         name = repository or repository_name(folder)
         if dry_run:
             found = Walk(folder, selection).run()
+            failed = len(found.problems)
             _show_plan(name, found, as_json=as_json)
         else:
             client = stack.enter_context(session_of(context).open_for_long())
@@ -80,7 +81,8 @@ def index(
                     sending.run(bar, commit=commit, keep_others=keep_others)
             finally:
                 _report(sending, as_json=as_json)
-    if found.problems:
+            failed = sending.failed
+    if failed:
         raise typer.Exit(FAILED)
 
 
@@ -101,11 +103,13 @@ def _report(sending: Sending, *, as_json: bool) -> None:
     found, result = sending.found, sending.result
     text = (
         f"{sending.repository}: {result.stored:,} files stored ({result.chunks:,} chunks, {result.embedded:,} of them "
-        f"embedded), {result.unchanged:,} unchanged, {result.deleted:,} deleted, {len(found.problems):,} failed"
+        f"embedded), {result.unchanged:,} unchanged, {result.deleted:,} deleted, {sending.failed:,} failed"
     )
     for path, skipped in found.skipped.items():
         if skipped is Skipped.LINK:
             complain(f"{path}: a symbolic link is not followed")
+    if unnamed := sending.failed - len(found.problems):
+        complain(f"{unnamed:,} more files failed")
     if not sending.is_done:
         if result.settled:
             complain(f"broken off after {text}: run it again to go on")
@@ -114,7 +118,7 @@ def _report(sending: Sending, *, as_json: bool) -> None:
             {
                 "repository": sending.repository,
                 **{name: getattr(result, name) for name in ("stored", "unchanged", "deleted")},
-                "failed": len(found.problems),
+                "failed": sending.failed,
                 **{name: getattr(result, name) for name in ("chunks", "embedded", "nodes", "edges")},
                 "skipped": found.counts(),
                 "problems": _pairs(found.problems),

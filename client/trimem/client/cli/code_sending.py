@@ -29,6 +29,13 @@ class Sending:
         #: What is remarkable about stored files, by path.
         self.notes: dict[str, str] = {}
         self.is_done = False
+        #: Files that the store refused, as far as they are named.
+        self._refused: set[str] = set()
+
+    @property
+    def failed(self) -> int:
+        """How many files are not stored; a result counts all, and names a bounded number."""
+        return len(self.found.problems) + max(self.result.failed - len(self._refused), 0)
 
     def run(self, bar: Bar, *, commit: bool, keep_others: bool) -> None:
         """Index all files. Raises TrimemError when that cannot go on."""
@@ -105,6 +112,7 @@ class Sending:
         self.result = result
         for one in result.results:
             if one.error is not None:
+                self._refused.add(one.path)
                 self._fail(one.path, str(one.error))
             elif one.note:
                 self.notes[one.path] = one.note

@@ -10,6 +10,7 @@ from pathspec import GitIgnoreSpec
 
 from trimem.client.cli.code_ignoring import VENDORED_FILES, VENDORED_FOLDERS, VERSION_CONTROL, Ignoring
 from trimem.client.cli.code_reading import Folder
+from trimem.client.cli.failures import UsageProblem
 
 
 class Skipped(StrEnum):
@@ -57,8 +58,8 @@ class Walk:
         self._folder = folder
         self._selection = selection
         self._ignoring = Ignoring(folder)
-        self._include = GitIgnoreSpec.from_lines(selection.include)
-        self._exclude = GitIgnoreSpec.from_lines(selection.exclude)
+        self._include = _patterns("--include", selection.include)
+        self._exclude = _patterns("--exclude", selection.exclude)
         self._found = Found()
 
     def run(self) -> Found:
@@ -73,7 +74,7 @@ class Walk:
         """Take the files of a folder. Yields the folders in it that are wanted."""
         try:
             with self._folder.opened(folder.rstrip("/")) as descriptor, os.scandir(descriptor) as entries:
-                for entry in entries:
+                for entry in filter(_is_content, entries):
                     path = f"{folder}{entry.name}"
                     if not _is_text(path):
                         self._found.problems[shown(path)] = "the name is not UTF-8"
@@ -94,8 +95,6 @@ class Walk:
             self._found.problems[folder or "/"] = f"cannot be read: {error.strerror}"
 
     def _wants_folder(self, path: str, name: str) -> bool:
-        if name in VERSION_CONTROL:
-            return False
         reason = None
         if not self._selection.everything and (name in VENDORED_FOLDERS or self._is_environment(path)):
             reason = Skipped.VENDORED
@@ -127,6 +126,17 @@ class Walk:
         if entry.stat(follow_symlinks=False).st_size > self._selection.most_bytes:
             return Skipped.TOO_LARGE
         return None
+
+
+def _is_content(entry: os.DirEntry[str]) -> bool:
+    return entry.name not in VERSION_CONTROL
+
+
+def _patterns(option: str, globs: Sequence[str]) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(globs)
+    except ValueError:
+        raise UsageProblem(f"{option}: {' '.join(globs)} is not a pattern as in .gitignore") from None
 
 
 def shown(path: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from trimem.client import Edge, EdgeConfidence, Node, Traversal
+from trimem.client import Edge, EdgeConfidence, EdgeDirection, Node, Traversal
 from trimem.client.cli.failures import plain
 
 #: What may mean something in a label of Mermaid, or in the Markdown and HTML that it makes of one.
@@ -29,13 +29,22 @@ class Step:
     depth: int
 
 
-def steps(traversal: Traversal) -> Iterator[Step]:
-    """The nodes as a tree, each once and as near to a start as it is, with what it leads to behind it."""
+def steps(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -> Iterator[Step]:
+    """The nodes as a tree, each once and as near to a start as it is, with what it leads to behind it.
+
+    `direction` is the one that was followed: of an edge against it nothing was reached.
+    """
     depths = {one.node.id: one.depth for one in traversal.nodes}
     nodes = {one.node.id: one.node for one in traversal.nodes}
     nearer: dict[str, tuple[str, Edge]] = {}
     for edge in traversal.edges:
-        for near, far in ((edge.source_id, edge.target_id), (edge.target_id, edge.source_id)):
+        ways = {
+            EdgeDirection.OUT: (edge.source_id, edge.target_id),
+            EdgeDirection.IN: (edge.target_id, edge.source_id),
+        }
+        for way, (near, far) in ways.items():
+            if direction not in (way, EdgeDirection.BOTH):
+                continue
             if depths.get(far) and depths.get(near) == depths[far] - 1:
                 nearer.setdefault(far, (near, edge))
     inner: dict[str, list[tuple[Node, Edge]]] = defaultdict(list)
@@ -49,9 +58,9 @@ def steps(traversal: Traversal) -> Iterator[Step]:
         waiting.extend(Step(node, edge, step.depth + 1) for node, edge in found)
 
 
-def text(traversal: Traversal) -> Iterator[str]:
+def text(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -> Iterator[str]:
     """A line for each node, indented by its depth."""
-    for step in steps(traversal):
+    for step in steps(traversal, direction):
         edge, node = step.edge, step.node
         line = f"{node.label}  {mark_of(node)}{place_of(node)}"
         if edge is not None:
