@@ -8,6 +8,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from servicekit.settings import ServiceSettings
 from store.events import FailStrategy
 
+#: Bytes of a message with a file that are not its content, at most: path, repository, and what frames them.
+_BESIDE_A_FILE = 4096
+
 
 class StoreSettings(ServiceSettings):
     """Knobs of the store."""
@@ -75,7 +78,10 @@ class StoreSettings(ServiceSettings):
         1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest source file that is indexed"
     )
     code_max_indexings: int = Field(
-        4, ge=1, le=100, description="Calls of IndexFiles at once; each has a connection of its own beside the pool"
+        4,
+        ge=1,
+        le=100,
+        description="Calls of IndexFiles and DeleteRepository at once; each has a connection beside the pool",
     )
 
     @field_validator("database_url")
@@ -92,6 +98,17 @@ class StoreSettings(ServiceSettings):
         # `ssl` is what SQLAlchemy users write; libpq and asyncpg call it sslmode.
         query = [("sslmode" if key == "ssl" else key, item) for key, item in parse_qsl(parts.query)]
         return SecretStr(urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query, safe="/"))))
+
+    @model_validator(mode="after")
+    def _files_fit_into_messages(self) -> Self:
+        """Those that somebody asked for: who takes small messages need not know of code."""
+        asked = "code_max_file_bytes" in self.model_fields_set
+        if asked and self.code_max_file_bytes + _BESIDE_A_FILE > self.grpc_max_message_bytes:
+            raise ValueError(
+                f"CODE_MAX_FILE_BYTES must be at least {_BESIDE_A_FILE} less than GRPC_MAX_MESSAGE_BYTES: "
+                "a file comes in one message, with its path"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pool_has_room(self) -> Self:

@@ -48,6 +48,7 @@ from store.use_cases.embedding import TextEmbedding
 from store.use_cases.get_event import GetEvent
 from store.use_cases.import_events import ImportEvents
 from store.use_cases.index_files import IndexFiles
+from store.use_cases.indexing_room import IndexingRoom
 from store.use_cases.list_events import ListEvents
 from store.use_cases.search_code import SearchCode
 from store.use_cases.search_events import SearchEvents
@@ -114,6 +115,7 @@ def code_servicer(
 ) -> CodeServicer:
     """The use cases of CodeService, wired."""
     code, graph = PostgresCode(database), PostgresGraph(database)
+    room = IndexingRoom(settings.code_max_indexings)
     return CodeServicer(
         CodeUseCases(
             index=IndexFiles(
@@ -122,10 +124,10 @@ def code_servicer(
                 cutter,
                 EmbedCode(embeddings.text, embeddings.code),
                 metrics,
+                room=room,
                 most_bytes=settings.code_max_file_bytes,
-                most_calls=settings.code_max_indexings,
             ),
-            delete=DeleteRepository(code, graph),
+            delete=DeleteRepository(code, graph, room),
             repositories=ListRepositories(code),
             files=ListFiles(code),
             chunk=GetChunk(code),

@@ -43,7 +43,8 @@ class Chunking:
 
     def pieces(self, top: Sequence[Definition]) -> list[Piece]:
         """In the order of the file; between them is nothing but white space."""
-        return self._within(0, len(self._positions.content), None, top)
+        pieces = self._within(0, len(self._positions.content), None, top)
+        return [part for piece in pieces for part in self._bounded(piece)]
 
     def _within(self, start: int, end: int, owner: Definition | None, children: Sequence[Definition]) -> list[Piece]:
         """Pieces of a definition, or of the file: what is between the definitions in it, and these."""
@@ -74,6 +75,13 @@ class Chunking:
         start, end = self._positions.trimmed(start, end)
         weight = self._positions.weight(start, end)
         return [Piece(start, end, owner, begins, weight)] if weight else []
+
+    def _bounded(self, piece: Piece) -> list[Piece]:
+        parts = self._splitter.bounded(piece.start, piece.end)
+        return [
+            Piece(start, end, piece.owner, piece.begins and number == 0, self._positions.weight(start, end))
+            for number, (start, end) in enumerate(parts)
+        ]
 
     def _merge(self, pieces: list[Piece]) -> None:
         """Puts small ones together, then those that are still small to the smaller of their neighbours."""

@@ -12,7 +12,8 @@ from store.code.source import Chunk, CodeKind, CutFile, CutMethod, Outline
 from store.code.splitting import Splitter
 from store.code.symbols import Symbols, span_of
 
-#: Of the rules in here: files that were cut by others are cut again. Add one when chunks or outlines change.
+#: Of the rules in here: files that were cut by others are cut again. Add one when chunks or outlines
+#: change, and when these are resolved to another graph: files that are cut again make it new, nothing else does.
 CUT_VERSION = 1
 
 NOT_UTF8 = "not UTF-8: some bytes are replaced"
@@ -60,7 +61,7 @@ def _is_parsed(syntax: Syntax, definitions: Definitions, positions: Positions) -
 def _along_syntax(language: Language, syntax: Syntax, definitions: Definitions, positions: Positions) -> CutFile:
     complexity = complexities(positions.content) if language is PYTHON else {}
     symbols = Symbols(definitions, positions, complexity)
-    imports, references, bindings = references_of(syntax.root, positions.content, language.name, symbols.outline)
+    imports, references, bindings = references_of(syntax.root, language.name, symbols.outline)
     describing = Describing(language, positions, definitions, symbols, imports)
     pieces = Chunking(syntax.root, positions).pieces(definitions.top)
     has_errors = syntax.root.has_error
@@ -75,8 +76,9 @@ def _along_syntax(language: Language, syntax: Syntax, definitions: Definitions, 
 
 
 def _by_lines(language: str, positions: Positions, note: str) -> CutFile:
-    pieces = Splitter(positions).by_lines(*positions.trimmed(0, len(positions.content)))
-    trimmed = [positions.trimmed(*piece) for piece in pieces]
+    splitter = Splitter(positions)
+    pieces = splitter.by_lines(*positions.trimmed(0, len(positions.content)))
+    trimmed = [part for piece in pieces for part in splitter.bounded(*positions.trimmed(*piece))]
     return CutFile(
         language=language,
         method=CutMethod.LINES,

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left
+from heapq import nsmallest
 
 from store.code.chunking import Piece
 from store.code.definitions import Definitions
@@ -11,6 +12,10 @@ from store.code.source import Chunk, CodeKind, Import
 from store.code.symbols import Symbols, span_of, string_text
 
 _WORD = re.compile(r"[^\W\d]\w*")
+
+# A file may import one thing ten thousand times, and name it in each of a thousand chunks.
+_MOST_IMPORTS = 50
+_LONGEST_IMPORT = 200
 
 
 class Describing:
@@ -31,10 +36,13 @@ class Describing:
         anchored = sorted((each.anchor, symbols[each].qualified_name) for each in definitions.all if each.is_outlined)
         self._anchors = [anchor for anchor, _ in anchored]
         self._names = [name for _, name in anchored]
-        self._imports: dict[str, list[str]] = {}
-        for each in imports:
+        #: Places and texts of imports, by the word that a chunk uses them with.
+        self._imports: dict[str, list[tuple[int, str]]] = {}
+        for place, each in enumerate(imports):
             if each.alias:
-                self._imports.setdefault(each.alias.partition(".")[0], []).append(_written(each, language.separator))
+                same = self._imports.setdefault(each.alias.partition(".")[0], [])
+                if len(same) < _MOST_IMPORTS:
+                    same.append((place, _written(each, language.separator)[:_LONGEST_IMPORT]))
 
     def chunk(self, piece: Piece, number: int) -> Chunk:
         """The chunk that a piece is; `number` from 0 in the file."""
@@ -65,11 +73,13 @@ class Describing:
         )
 
     def _used(self, content: str) -> tuple[str, ...]:
+        """The first ones of the file."""
         if not self._imports:
             return ()
-        words = set(_WORD.findall(content))
-        used = {written: None for alias, all_ in self._imports.items() if alias in words for written in all_}
-        return tuple(used)
+        words = self._imports.keys() & _WORD.findall(content)
+        first = nsmallest(_MOST_IMPORTS, words, key=lambda word: self._imports[word][0])
+        used = sorted(each for word in first for each in self._imports[word])
+        return tuple(dict.fromkeys(written for _, written in used))[:_MOST_IMPORTS]
 
 
 def decoded(positions: Positions, start: int, end: int) -> str:

@@ -11,6 +11,10 @@ from store.code.source import Chunk
 MOST_LINES = 12
 LONGEST_LINE = 400
 
+# Chunks have fewer characters, and seldom as many lines: white space alone makes more.
+_MOST_CHARACTERS = 32 * 1024
+_LOOKED_AT = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
@@ -23,7 +27,7 @@ class Snippet:
 
 def snippet_of(chunk: Chunk, terms: Collection[int]) -> Snippet:
     """The run of lines that has most of the words; of words that are on few lines, more. The first one of some."""
-    lines = chunk.content.split("\n")
+    lines = chunk.content[:_MOST_CHARACTERS].split("\n", _LOOKED_AT)[:_LOOKED_AT]
     if len(lines) > 1 and not lines[-1]:
         lines.pop()
     wanted = frozenset(terms)

@@ -12,6 +12,8 @@ from store.code.positions import Positions
 MAX_WEIGHT = 1_600
 #: Least of them, where its neighbours leave a choice.
 MIN_WEIGHT = 200
+#: Most bytes of a chunk. White space weighs nothing, but somebody has to store and to read it.
+MAX_BYTES = 32 * 1024
 
 #: First byte, and the one behind the last.
 Piece = tuple[int, int]
@@ -40,6 +42,28 @@ class Splitter:
         lines, content = self._positions.lines, self._positions.content
         paragraphs = [this for before, this in pairwise(lines) if not content[before:this].strip()]
         return self._pack(start, end, (paragraphs, lines))
+
+    def bounded(self, start: int, end: int) -> list[Piece]:
+        """A piece as it is, or one of too many bytes in parts, without those that are only white space."""
+        if end - start <= MAX_BYTES:
+            return [(start, end)]
+        parts: list[Piece] = []
+        while start < end:
+            stop = end if end - start <= MAX_BYTES else self._stop_within(start, start + MAX_BYTES)
+            first, last = self._positions.trimmed(start, stop)
+            if self._positions.weight(first, last):
+                parts.append((max(first, start), last))  # an indentation may be longer than a part
+            start = stop
+        return parts
+
+    def _stop_within(self, start: int, stop: int) -> int:
+        """The last beginning of a line, else of a character."""
+        line = self._positions.line_start(stop)
+        if line > start:
+            return line
+        while self._positions.content[stop] & 0xC0 == 0x80 and stop > start + MAX_BYTES - 3:
+            stop -= 1
+        return stop
 
     def _at_nodes(self, start: int, end: int, node: Node, largest: int) -> list[Piece]:
         """Pieces that begin with nodes; only those above a weight are cut."""

@@ -58,6 +58,10 @@ class Indexing(Protocol):
         """Whether files were stored or deleted after the last `commit`; of a repository that is not known, True."""
         ...
 
+    async def require_held(self) -> None:
+        """Nothing, unless somebody else may change the repository by now."""
+        ...
+
     def outlines(self) -> AsyncIterator[list[tuple[str, str, str]]]:
         """Path, language and outline of all files, by path, some at a time."""
         ...
@@ -84,6 +88,10 @@ class CodeRepository(Protocol):
 
     def indexing(self, repository: str) -> AbstractAsyncContextManager[Indexing]:
         """The right to change a repository. Raises AbortedError when another call has it."""
+        ...
+
+    async def is_known(self, repository: str) -> bool:
+        """Whether there is such a repository."""
         ...
 
     async def repositories(self, after: str, limit: int) -> list[CodeRepositoryFacts]:

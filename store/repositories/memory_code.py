@@ -76,6 +76,10 @@ class MemoryCode:
         finally:
             self.data.locked.discard(repository)
 
+    async def is_known(self, repository: str) -> bool:
+        """See CodeRepository."""
+        return repository in self.data.repositories
+
     async def repositories(self, after: str, limit: int) -> list[CodeRepositoryFacts]:
         """See CodeRepository."""
         names = sorted(name for name in self.data.repositories if name > after)[:limit]
@@ -157,6 +161,9 @@ class MemoryIndexing:
         """See Indexing."""
         facts = self.data.repositories.get(self.repository)
         return facts is None or facts.changed
+
+    async def require_held(self) -> None:
+        """See Indexing."""
 
     async def outlines(self) -> AsyncIterator[list[tuple[str, str, str]]]:
         """See Indexing."""

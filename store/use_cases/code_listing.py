@@ -15,10 +15,15 @@ from store.graph import CODE_NAMESPACE
 from store.repositories.code import CodeCounts, CodeRepository
 from store.repositories.graph import GraphRepository
 from store.use_cases.event_rules import accept_page_size
+from store.use_cases.indexing_room import IndexingRoom
+from store.use_cases.page_bytes import PAGE_BYTES
 from store.use_cases.page_tokens import as_bytes, as_text, not_ours
 
 #: Characters of a token: a path in JSON, twice escaped, in base64, and a seal.
 _LONGEST_TOKEN = 10 * LONGEST_PATH
+
+#: Files read at a time: a page of long paths must not fill the memory before it is cut.
+_READ = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,19 @@ class ListFiles:
         matching: PathFilter = path_filter(path)
         sealing = f"{repository}\x00{path}"
         after = _opened(page_token, sealing) if page_token else ""
-        found = await self._code.files(repository, matching, after, size + 1)
-        more = len(found) > size
-        return FilePage(found[:size], _sealed(found[size - 1].path, sealing) if more else "")
+        files: list[SourceFile] = []
+        room = PAGE_BYTES
+        while True:
+            wanted = min(size + 1 - len(files), _READ)
+            found = await self._code.files(repository, matching, after, wanted)
+            for file in found:
+                room -= _bytes_of(file)
+                if len(files) == size or (files and room < 0):  # there is more than this page holds
+                    return FilePage(files, _sealed(files[-1].path, sealing))
+                files.append(file)
+            if len(found) < wanted:
+                return FilePage(files, "")
+            after = files[-1].path
 
 
 class GetChunk:
@@ -91,16 +106,24 @@ class GetChunk:
 class DeleteRepository:
     """Deletes a repository with its graph."""
 
-    def __init__(self, code: CodeRepository, graph: GraphRepository) -> None:
+    def __init__(self, code: CodeRepository, graph: GraphRepository, room: IndexingRoom) -> None:
         self._code = code
         self._graph = graph
+        self._room = room
 
     async def run(self, repository: str) -> CodeCounts:
-        """What was deleted. Raises InvalidArgumentError for `repository`, RepositoryNotFoundError, AbortedError.
+        """What was deleted. Raises InvalidArgumentError for `repository`, RepositoryNotFoundError, AbortedError,
+        ResourceExhaustedError.
 
         The graph goes first: whatever breaks this off, the repository is still there to be deleted, or committed.
         """
         accept_repository(repository)
+        if not await self._code.is_known(repository):  # costs no connection of its own
+            raise RepositoryNotFoundError(repository)
+        with self._room.place():
+            return await self._delete(repository)
+
+    async def _delete(self, repository: str) -> CodeCounts:
         async with self._code.indexing(repository) as indexing:
             counts = await indexing.forget_commit()
             if counts is None:
@@ -108,6 +131,11 @@ class DeleteRepository:
             await self._graph.delete_namespace(CODE_NAMESPACE + repository)
             await indexing.delete()
         return counts
+
+
+def _bytes_of(file: SourceFile) -> int:
+    """At least what a file has in an answer: hash, times, counts and tags, and what is as long as it is."""
+    return 160 + sum(len(text.encode()) for text in (file.path, file.language, file.note))
 
 
 def _sealed(after: str, sealing: str) -> str:

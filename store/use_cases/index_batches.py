@@ -10,7 +10,7 @@ from typing import Any
 from servicekit import tasks
 from servicekit.errors import FailedPreconditionError, InvalidArgumentError, TrimemError
 from store.code.cutting import CUT_VERSION
-from store.code.paths import accept_path
+from store.code.paths import LONGEST_PATH, accept_path
 from store.code.stored import CodeSpaces, KnownFile, NewChunk, NewFile, Vectors
 from store.errors import CodeSpaceMismatchError
 from store.repositories.code import Indexing
@@ -21,7 +21,7 @@ from store.use_cases.embed_code import CodeInputs, CodeOutcome, EmbedCode
 from store.use_cases.index_items import FileContent, FileFate, FileItem
 from store.use_cases.prepare_code import PreparedFile, accept_content, prepare_file
 
-#: What is looked up at once: files, and bytes of their content. A few times as much is in memory.
+#: What is looked up at once: files, and bytes of what they say. A few times as much is in memory.
 _READ_FILES = 256
 _READ_BYTES = 2 * 1024 * 1024
 
@@ -104,7 +104,7 @@ async def _groups(items: AsyncIterator[FileItem]) -> AsyncGenerator[list[FileIte
                 break
             reading = asyncio.ensure_future(anext(items, None))
             group.append(item)
-            size += len(item.content) if isinstance(item, FileContent) else 0
+            size += len(item.path) + len(item.content if isinstance(item, FileContent) else item.content_hash)
             if len(group) == _READ_FILES or size >= _READ_BYTES:
                 yield group
                 group, size = [], 0
@@ -117,7 +117,7 @@ async def _groups(items: AsyncIterator[FileItem]) -> AsyncGenerator[list[FileIte
 async def _settling(
     group: Sequence[FileItem], indexing: Indexing, settle: "Settle"
 ) -> Iterator[Coroutine[Any, Any, FileFate | PreparedFile]]:
-    refused = {place: error for place, item in enumerate(group) if (error := _refused_path(item.path)) is not None}
+    refused = {place: error for place, item in enumerate(group) if (error := _refused_path(item)) is not None}
     paths = {item.path: None for place, item in enumerate(group) if place not in refused}
     unnamed = await indexing.name(list(paths))
     known = await indexing.known(unnamed)
@@ -126,7 +126,7 @@ async def _settling(
         for place, item in enumerate(group):
             error = refused.get(place)
             if error is None and item.path not in unnamed:
-                error = InvalidArgumentError("file.path", "came before in this call")
+                error = InvalidArgumentError(_path_field(item), "came before in this call")
             unnamed.discard(item.path)
             yield _refusal(item, error) if error is not None else settle(item, known.get(item.path))
 
@@ -134,7 +134,7 @@ async def _settling(
 
 
 async def _refusal(item: FileItem, error: TrimemError) -> FileFate:
-    return FileFate(item.path, error)
+    return FileFate(item.path[:LONGEST_PATH], error)  # it may be as long as a message, and results are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,8 @@ class Settle:
     async def __call__(self, item: FileItem, known: KnownFile | None) -> FileFate | PreparedFile:
         """Its fate, or what is to be stored."""
         if not isinstance(item, FileContent):
+            if not item.content_hash:
+                return FileFate(item.path, InvalidArgumentError("unchanged.content_hash", "is required"))
             same = (
                 known is not None and known.cut_version == CUT_VERSION and known.content_hash.hex() == item.content_hash
             )
@@ -162,9 +164,13 @@ class Settle:
         return FileFate(item.path, prepared) if isinstance(prepared, TrimemError) else prepared
 
 
-def _refused_path(path: str) -> InvalidArgumentError | None:
+def _path_field(item: FileItem) -> str:
+    return "file.path" if isinstance(item, FileContent) else "unchanged.path"
+
+
+def _refused_path(item: FileItem) -> InvalidArgumentError | None:
     try:
-        accept_path("file.path", path)
+        accept_path(_path_field(item), item.path)
     except InvalidArgumentError as error:
         return error
     return None

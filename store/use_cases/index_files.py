@@ -1,13 +1,13 @@
 """Storing a stream of source files of any length."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Protocol
 
 import structlog
 
-from servicekit.errors import InternalError, InvalidArgumentError, ResourceExhaustedError, TrimemError
+from servicekit.errors import InternalError, InvalidArgumentError, TrimemError
 from store.code.paths import accept_repository
 from store.repositories.code import CodeRepository, Indexing
 from store.repositories.graph import GraphRepository
@@ -17,6 +17,7 @@ from store.use_cases.cutter import Cutter
 from store.use_cases.embed_code import EmbedCode
 from store.use_cases.index_batches import Batch, Settle, embed_batches, read_batches
 from store.use_cases.index_items import Commit, FileFate, FileItem, IndexItem, IndexSummary
+from store.use_cases.indexing_room import IndexingRoom
 
 
 class IndexObserver(Protocol):
@@ -40,17 +41,17 @@ class IndexFiles:
         embed: EmbedCode,
         observer: IndexObserver,
         *,
+        room: IndexingRoom,
         most_bytes: int,
-        most_calls: int,
     ) -> None:
-        """Files of up to `most_bytes`, `most_calls` at once."""
+        """Files of up to `most_bytes`."""
         self._code = code
         self._graph = graph
         self._cutter = cutter
         self._embed = embed
         self._observer = observer
         self._most_bytes = most_bytes
-        self._room = most_calls
+        self._room = room
 
     async def run(self, items: AsyncIterator[IndexItem]) -> IndexSummary:
         """Store all files of a stream, and commit when it says so.
@@ -60,8 +61,7 @@ class IndexFiles:
         """
         summary = IndexSummary()
         try:
-            with self._slot():
-                await self._run(items, summary)
+            await self._run(items, summary)
         except TrimemError as error:
             error.metadata["settled_count"] = str(summary.settled)
             raise
@@ -73,6 +73,10 @@ class IndexFiles:
             raise InvalidArgumentError("repository", "is required, in a first message")
         repository = accept_repository(first.repository)
         stream = _Stream(first, items)
+        with self._room.place():  # not before the first message: who says nothing keeps nobody out
+            await self._index(repository, stream, summary)
+
+    async def _index(self, repository: str, stream: "_Stream", summary: IndexSummary) -> None:
         async with self._code.indexing(repository) as indexing:
             read = read_batches(stream.files(), indexing, Settle(self._cutter, repository, self._most_bytes))
             async with aclosing(ahead(embed_batches(ahead(read), indexing, self._embed))) as batches:
@@ -91,17 +95,6 @@ class IndexFiles:
             for fate in batch.fates
         )
         self._observer.indexed(len(batch.files) - len(refused), chunks, batch.embedded)
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """Each call has a connection, and some MiB of files."""
-        if not self._room:
-            raise ResourceExhaustedError("as many calls index as CODE_MAX_INDEXINGS allows", retry_after=5)
-        self._room -= 1
-        try:
-            yield
-        finally:
-            self._room += 1
 
 
 async def _stored(batch: Batch, indexing: Indexing) -> dict[str, TrimemError]:

@@ -228,3 +228,13 @@ async def test_lists_are_in_the_order_of_bytes(code: CodeRepository) -> None:
         assert (len(listed) if isinstance(found, int) else listed) == found
     assert [one.name for one in await code.repositories("", 10)] == ["B", "_", "a-b", "b", "r"]
     assert [one.name for one in await code.repositories("_", 2)] == ["a-b", "b"]
+
+
+async def test_a_repository_is_known_from_its_first_file_to_its_end(code: CodeRepository) -> None:
+    assert not await code.is_known("r")
+    await write(code, "r", new_file("a.py"), spaces=None)
+    assert await code.is_known("r")
+    assert not await code.is_known("R")
+    async with code.indexing("r") as indexing:
+        await indexing.delete()
+    assert not await code.is_known("r")

@@ -197,6 +197,8 @@ async def test_files_that_cannot_be_stored_do_not_stop_the_others(start_store: S
         file("good.py", module("good")),
         file("good.py", module("better")),
         unchanged("good.py", "0" * 64),
+        unchanged("../up.py", "0" * 64),
+        unchanged("hashless.py", ""),
         unchanged("nowhere.py", "0" * 64),
         COMMIT,
     ]
@@ -204,18 +206,24 @@ async def test_files_that_cannot_be_stored_do_not_stop_the_others(start_store: S
 
     answer = await store.code.IndexFiles(iter(messages))
 
-    assert (answer.stored_count, answer.failed_count, answer.deleted_count) == (2, len(bad_paths) + 7, 0)
+    assert (answer.stored_count, answer.failed_count, answer.deleted_count) == (2, len(bad_paths) + 9, 0)
     assert await paths(store) == ["big.py", "binary.py", "good.py", "p" * 1024]
     failed = [(one.path, grpc_code(one.error.code), one.error.message) for one in answer.results]
     assert [path for path, _, _ in failed] == [
-        *bad_paths, "p" * 1024, "é" * 512, "big.py", "binary.py", "good.py", "good.py", "nowhere.py",
+        *bad_paths, "p" * 1024, "é" * 512, "big.py", "binary.py", "good.py", "good.py",
+        "../up.py", "hashless.py", "nowhere.py",
     ]  # fmt: skip
     assert {code for _, code, _ in failed[:-1]} == {INVALID}
     assert failed[-1][1] is FAILED_PRECONDITION
     assert all(message.startswith("file.path: ") for _, _, message in failed[: len(bad_paths) + 2])
-    assert failed[-5][2] == "file.content: has 6000 bytes, and CODE_MAX_FILE_BYTES allows 4096"
-    assert failed[-4][2] == "file.content: is binary: it has a NUL"
-    assert failed[-3][2] == "file.path: came before in this call"
+    assert [message for _, _, message in failed[-7:-1]] == [
+        "file.content: has 6000 bytes, and CODE_MAX_FILE_BYTES allows 4096",
+        "file.content: is binary: it has a NUL",
+        "file.path: came before in this call",
+        "unchanged.path: came before in this call",
+        "unchanged.path: must not have an empty part, . or ..",
+        "unchanged.content_hash: is required",
+    ]
     assert (await chunk_named(store, "good")).chunk.docstring == "Says what good is."
     assert (await chunk_named(store, "big")).chunk.name == "big"  # kept as it was
 

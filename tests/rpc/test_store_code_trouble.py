@@ -216,6 +216,7 @@ async def test_vectors_of_another_model_are_refused_for_each_column(store: Store
 
 
 async def test_one_call_at_a_time_indexes_a_repository(store: StoreUnderTest) -> None:
+    await index(store, {"a.py": ""}, COMMIT)
     store.embedder.gate.clear()
     first = asyncio.create_task(index(store, {"a.py": module("a")}, COMMIT))
     await until(lambda: is_asked(store))
@@ -246,6 +247,32 @@ async def test_so_many_calls_index_and_no_more(start_store: StartStore) -> None:
     store.embedder.gate.set()
     await first
     assert (await index(store, {"b.py": ""}, COMMIT, repository="other")).stored_count == 1
+
+
+async def test_deleting_takes_a_place_of_indexing_and_an_unknown_repository_none(start_store: StartStore) -> None:
+    store = await start_store(code_max_indexings=1)
+    await index(store, {"b.py": ""}, COMMIT, repository="other")
+    store.embedder.gate.clear()
+    first = asyncio.create_task(index(store, {"a.py": module("a")}, COMMIT))
+    await until(lambda: is_asked(store))
+    codes = []
+    for name in ("other", "unknown"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await store.code.DeleteRepository(pb.DeleteRepositoryRequest(repository=name))
+        codes.append(caught.value.code())
+    assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND]
+    store.embedder.gate.set()
+    await first
+    deleted = await store.code.DeleteRepository(pb.DeleteRepositoryRequest(repository="other"))
+    assert deleted.file_count == 1
+
+
+async def test_calls_that_say_nothing_keep_nobody_out(start_store: StartStore) -> None:
+    store = await start_store(code_max_indexings=1)
+    silent = store.code.IndexFiles()
+    await silent.wait_for_connection()
+    assert (await index(store, {"a.py": ""}, COMMIT)).stored_count == 1
+    silent.cancel()
 
 
 async def test_a_caller_that_goes_leaves_no_lock_and_commits_nothing(store: StoreUnderTest) -> None:

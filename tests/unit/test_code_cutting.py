@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from store.code.cutting import NOT_UTF8, cut
 from store.code.languages import LANGUAGES
 from store.code.source import CodeKind, CutMethod
+from store.code.splitting import MAX_BYTES
 from tests.code_files import LIMIT, assert_whole, chunks_of, source, sources
 
 SUFFIXES = sorted({language.suffixes[0] for language in LANGUAGES})
@@ -266,3 +267,37 @@ def test_the_same_file_is_cut_the_same_again(name: str) -> None:
 def test_complexity_is_none_of_what_this_python_cannot_parse() -> None:
     file = cut("future.py", b"def old(x):\n    if x:\n        print x\n")
     assert [symbol.complexity for symbol in file.outline.symbols] == [0]
+
+
+def _blank_files() -> list[bytes]:
+    blank = 100 * 1024
+    return [
+        b"def f():\n    x = 1\n" + b"\n" * blank + b"    return x\n",
+        b"x = (1," + b" " * blank + b"2)\n",
+        b"x = 1\n" + b"\t" * blank + b"# far\n",
+        b"x = '" + b" \n\r" * (blank // 3) + "é".encode() + b"'\n",
+    ]
+
+
+@pytest.mark.parametrize("content", _blank_files())
+@pytest.mark.parametrize("path", ["a.py", "a.txt"])
+def test_white_space_makes_no_chunk_large(path: str, content: bytes) -> None:
+    file = assert_whole(path, content)
+
+    assert len(file.chunks) > 1
+    assert max(chunk.span.end_byte - chunk.span.start_byte for chunk in file.chunks) <= MAX_BYTES
+
+
+def test_a_chunk_names_a_bounded_part_of_the_imports() -> None:
+    same = "".join(f"import pkg.m{number}\n" for number in range(300))
+    others = "".join(f"import n{number}\n" for number in range(200))
+    used = ", ".join(f"n{number}" for number in range(200))
+    long = "x" * 190
+    content = f"from yet.another import {long} as z\n{same}{others}\ndef f():\n    return pkg, z, {used}\n"
+
+    for chunk in cut("a.py", content.encode()).chunks:
+        assert len(chunk.imports) <= 50
+        assert max(map(len, chunk.imports), default=0) <= 200
+    last = cut("a.py", content.encode()).chunks[-1]
+    assert last.imports[:2] == (f"yet.another.{long}"[:200], "pkg.m0")
+    assert len(last.imports) == 50

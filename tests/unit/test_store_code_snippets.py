@@ -34,3 +34,12 @@ def test_without_a_word_of_the_query_the_beginning_is_shown() -> None:
 def test_ends_of_lines_and_what_is_too_long_are_left_out() -> None:
     found = snippet_of(chunk("a\r\n" + "b" * 5000 + "\r\n"), ())
     assert found.lines == ("a", "b" * 400)
+
+
+def test_of_a_chunk_with_very_many_lines_only_the_first_ones_are_looked_at() -> None:
+    far = snippet_of(chunk("x\n" + "\n" * 100_000 + "upload\n"), terms_asked("upload"))
+    wide = snippet_of(chunk("x" + " " * 100_000 + "\nupload"), terms_asked("upload"))
+    near = snippet_of(chunk("x\n" + "\n" * 1_900 + "upload\n" + "\n" * 100_000), terms_asked("upload"))
+    assert (far.start_line, far.matching_lines) == (1, ())
+    assert (wide.lines, wide.matching_lines) == (("x" + " " * 399,), ())
+    assert near.matching_lines == (1902,)

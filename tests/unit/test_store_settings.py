@@ -55,5 +55,14 @@ def test_a_pool_has_room_for_its_least() -> None:
         settings(database_pool_min_size=5, database_pool_max_size=4)
 
 
+def test_a_file_fits_into_a_message() -> None:
+    with pytest.raises(ValidationError, match="GRPC_MAX_MESSAGE_BYTES"):
+        settings(code_max_file_bytes=16 * 1024 * 1024)
+    taken = settings(code_max_file_bytes=16 * 1024 * 1024, grpc_max_message_bytes=16 * 1024 * 1024 + 4096)
+    assert taken.code_max_file_bytes == 16 * 1024 * 1024
+    small = settings(grpc_max_message_bytes=64 * 1024)  # who asked for no large files may have small messages
+    assert small.code_max_file_bytes > small.grpc_max_message_bytes
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in StoreSettings.model_fields.items() if not field.description] == []

@@ -21,6 +21,8 @@ UNLOCK = "SELECT pg_advisory_unlock_all()"
 
 _RELEASE_SECONDS = 5
 
+KNOWN = "SELECT EXISTS (SELECT FROM code_repositories WHERE repository = $1)"
+
 # In the order of bytes, as names go in a page token. Of as many as a page has, not of all.
 REPOSITORIES = """
     SELECT r.repository, r.changed, r.create_time, r.commit_time, count(f.path) AS files,
@@ -65,6 +67,11 @@ class PostgresCode:
                 yield PostgresIndexing(self._database, connection, repository)
             finally:
                 await _release(connection)
+
+    async def is_known(self, repository: str) -> bool:
+        """See CodeRepository."""
+        async with self._database.connection() as connection:
+            return bool(await connection.fetchval(KNOWN, repository))
 
     async def repositories(self, after: str, limit: int) -> list[CodeRepositoryFacts]:
         """See CodeRepository."""

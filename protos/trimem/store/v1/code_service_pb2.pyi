@@ -184,7 +184,7 @@ class CodeChunk(_message.Message):
     end_byte: _builtins.int
     """First byte behind it. Chunks of a file do not overlap, and between them is nothing but white space."""
     content: _builtins.str
-    """The code. Bytes that are no UTF-8 are replaced by U+FFFD."""
+    """The code, at most 32 KiB of the file. Bytes that are no UTF-8 are replaced by U+FFFD."""
     complexity: _builtins.int
     """Cyclomatic complexity; Python only. 0 for others, in files above 256 KiB, and for what is not the syntax of Python 3."""
     embedding_error: _builtins.str
@@ -193,7 +193,7 @@ class CodeChunk(_message.Message):
     """SHA-256 of the file, in hexadecimal digits."""
     @_builtins.property
     def imports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Modules and names that its file imports and that the chunk uses, as written."""
+        """Modules and names that its file imports and that the chunk uses, as written: at most 50, and 200 characters of each."""
 
     @_builtins.property
     def parameters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -674,7 +674,9 @@ class ListFilesRequest(_message.Message):
     repository: _builtins.str
     """The repository. Required."""
     page_size: _builtins.int
-    """Most files to return. 0 means 1,000; more than 10,000 means 10,000; negative is INVALID_ARGUMENT."""
+    """Most files to return. 0 means 1,000; more than 10,000 means 10,000; negative is INVALID_ARGUMENT. A page of long paths
+    has fewer.
+    """
     page_token: _builtins.str
     """`next_page_token` of the previous page; the other fields must be the same, except `page_size`."""
     path: _builtins.str

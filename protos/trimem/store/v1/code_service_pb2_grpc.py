@@ -97,11 +97,12 @@ class CodeServiceServicer(object):
         it named none, and calls and imports are resolved across all files. A file that was named and could not be stored
         stays as it was. Without `commit`, files are found by SearchCode, and the graph stays as it was.
 
-        Fails with ABORTED when another call indexes the same repository, with RESOURCE_EXHAUSTED when as many calls index as
-        CODE_MAX_INDEXINGS allows, and with UNAVAILABLE while the embedder cannot be reached: nothing of a repository is
-        stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored without: it is found
-        by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files from the start of the
-        stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the call. Retry: safe.
+        Fails with ABORTED when another call indexes the same repository, with RESOURCE_EXHAUSTED when as many calls index or
+        delete as CODE_MAX_INDEXINGS allows, and with UNAVAILABLE while the embedder cannot be reached: nothing of a
+        repository is stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored
+        without: it is found by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files
+        from the start of the stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the
+        call. Retry: safe.
 
         Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
         """
@@ -111,7 +112,7 @@ class CodeServiceServicer(object):
 
     def DeleteRepository(self, request, context):
         """DeleteRepository removes all files, chunks and the graph of a repository. NOT_FOUND when there is none. ABORTED when
-        a call indexes it.
+        a call indexes it. RESOURCE_EXHAUSTED as for IndexFiles, with which it shares CODE_MAX_INDEXINGS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
