@@ -37,6 +37,8 @@ class Meaning:
     unit: Unit | None = None
     label: str = ""
     sure: bool = True
+    #: Of what is outside: an object of that type, not what has that name.
+    is_value: bool = False
 
     def doubted(self, doubt: bool = True) -> "Meaning":
         """The same, but not sure."""

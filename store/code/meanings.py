@@ -90,7 +90,7 @@ class Meanings:
                 unit = self._index.modules.get(f"{of.label}.{name}")
                 if unit is not None and unit.language == "python":
                     return Meaning(Sort.MODULE, unit=unit, sure=of.sure)
-                return replace(of, label=f"{of.label}.{name}") if of.label else of
+                return replace(of, label=f"{of.label}.{name}", is_value=False) if of.label else of
         return UNKNOWN
 
     # Scopes
@@ -252,10 +252,11 @@ class Meanings:
         found = self.of(file, scope, type_name.removeprefix("="))
         if found is None:
             named = type_name[0] != "=" and not type_name.endswith("()")
-            return Meaning(Sort.OUTSIDE, label=type_name, sure=False) if named else UNKNOWN
+            return Meaning(Sort.OUTSIDE, label=type_name, sure=False, is_value=True) if named else UNKNOWN
         if type_name.startswith("="):
             return found.doubted()
-        return found.doubted() if type_name.endswith("()") else instance_of(found)
+        known = found.doubted() if type_name.endswith("()") else instance_of(found)
+        return replace(known, is_value=True) if known.sort is Sort.OUTSIDE else known
 
     def _marked(self, meaning: Meaning, marks: str) -> Meaning:
         while marks:
@@ -270,6 +271,8 @@ class Meanings:
         if meaning.sort is Sort.PARENT:
             return meaning
         if meaning.sort is Sort.OUTSIDE:
+            if meaning.is_value:
+                return OUTSIDE
             module, _, name = meaning.label.rpartition(".")
             is_class = name[:1].isupper() or (module == "builtins" and name in _BUILTIN_TYPES)
             return meaning if is_class else OUTSIDE

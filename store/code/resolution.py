@@ -154,7 +154,8 @@ class _Resolver:
             return None
         if reference.kind is ReferenceKind.INHERITS and meaning is not None and meaning.label == "builtins.object":
             return None
-        label = meaning.label if meaning is not None and meaning.sort is Sort.OUTSIDE else ""
+        is_name = meaning is not None and meaning.sort is Sort.OUTSIDE and not meaning.is_value
+        label = meaning.label if meaning is not None and is_name else ""
         return self._external(label or reference.target.rpartition(".")[2]), EdgeConfidence.UNRESOLVED
 
     def _definition(self, meaning: Meaning | None, kind: ReferenceKind) -> tuple[Definition, EdgeConfidence] | None:

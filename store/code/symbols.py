@@ -120,7 +120,8 @@ def _split(name: str) -> tuple[str, str]:
     if name.isidentifier():
         return "", name
     if name[0] in "[\"'`":  # a computed name, or one that is a string
-        return "", name.strip("\"'`")
+        # Without a name it would be taken for the top of the file.
+        return "", name.strip("\"'`") or name
     operator = _OPERATOR.search(name)
     if operator:
         return _dotted(name[: operator.start()]), _SPACE.sub(" ", operator[0]).strip()

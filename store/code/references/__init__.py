@@ -30,13 +30,12 @@ _READERS = {
 
 
 def references_of(
-    root: Node, source: bytes, language: str, symbols: Sequence[Symbol]
+    root: Node, language: str, symbols: Sequence[Symbol]
 ) -> tuple[tuple[Import, ...], tuple[Reference, ...], tuple[Binding, ...]]:
     """Imports, references and bindings of a file, in its order. Nothing of a language that is not known.
 
     `symbols` are those of the same tree: they say which definition a reference is in.
     """
-    del source
     reader = _READERS.get(language)
     if reader is None:
         return (), (), ()

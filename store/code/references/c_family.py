@@ -48,13 +48,16 @@ _C = """
 """
 
 _CPP_ONLY = """
+(for_range_loop) @variable
 (new_expression) @made
 (base_class_clause) @bases
 """
 
 _NAMED = frozenset({"identifier", "pointer_expression"})
 _TYPES = frozenset({"type_identifier", "qualified_identifier", "template_type"})
-_DECLARATORS = frozenset({"pointer_declarator", "reference_declarator", "init_declarator", "array_declarator"})
+_DECLARATORS = frozenset(
+    {"pointer_declarator", "reference_declarator", "init_declarator", "array_declarator", "parenthesized_declarator"}
+)
 
 
 def _include(reading: Reading, node: Node) -> None:
@@ -95,18 +98,31 @@ def _type_name(reading: Reading, node: Node | None) -> str:
 
 
 def _variable(reading: Reading, node: Node) -> None:
+    if node.type == "parameter_declaration" and reading.is_seen_outside(node):
+        return  # of a prototype
     type_name = _type_name(reading, node.child_by_field_name("type"))
     for declarator in node.children_by_field_name("declarator"):
         named: Node | None = declarator
         value = declarator.child_by_field_name("value")
-        for _ in range(4):
-            if named is None or named.type not in _DECLARATORS:
+        for _ in range(8):
+            if named is not None and named.type == "function_declarator" and _is_variable(node, named):
+                type_name = ""
+            elif named is None or named.type not in _DECLARATORS:
                 break
             inner = named.child_by_field_name("declarator")
             named = inner if inner is not None else (named.named_child(0) if named.named_child_count else None)
         if named is not None and named.type in ("identifier", "field_identifier"):
             known = type_name or (reading.value_type(value) if value is not None else "")
             reading.bind(declarator, text_of(named), known)
+        elif named is not None and named.type == "structured_binding_declarator":
+            for name in named.named_children:
+                reading.bind(name, text_of(name), "")
+
+
+def _is_variable(node: Node, function: Node) -> bool:
+    # A pointer to a function, or a function that is a parameter: others are declarations of functions.
+    inner = function.child_by_field_name("declarator")
+    return node.type == "parameter_declaration" or (inner is not None and inner.type == "parenthesized_declarator")
 
 
 _HANDLERS = {

@@ -29,6 +29,8 @@ _QUERY = """
 (type_elem) @embedded
 (short_var_declaration) @short
 (range_clause) @range
+(receive_statement) @range
+(type_switch_statement) @switched
 [(function_declaration) (method_declaration)] @returned
 [(argument_list) (literal_element) (expression_list)] @values
 """
@@ -95,6 +97,12 @@ def _range(reading: Reading, node: Node) -> None:
         reading.bind(node, text_of(child), "")
 
 
+def _switched(reading: Reading, node: Node) -> None:
+    alias = node.child_by_field_name("alias")
+    for child in alias.named_children if alias is not None else ():
+        reading.bind(node, text_of(child), "")
+
+
 def _assigned(reading: Reading, node: Node, left: Node | None, right: Node | None) -> None:
     if left is None:
         return
@@ -126,6 +134,7 @@ _HANDLERS = {
     "variable": _variable,
     "short": _short,
     "range": _range,
+    "switched": _switched,
     "returned": _returned,
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
+from store.code.references.names import UNKNOWN, NameSyntax, first_child, pattern_names, text_of
 from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_field
 from store.code.source import ReferenceKind
 
@@ -55,6 +55,9 @@ _TYPESCRIPT_ONLY = """
 
 _NAMED = frozenset({"identifier", "member_expression"})
 _TYPES = frozenset({"type_identifier", "nested_type_identifier", "generic_type"})
+_PATTERN_NAMES = frozenset({"identifier", "shorthand_property_identifier_pattern"})
+_DEFAULTS = frozenset({"right", "key"})
+_NO_PATTERNS = frozenset({"member_expression", "subscript_expression", "decorator", "computed_property_name"})
 _RECEIVERS = frozenset({"this"})
 _ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
 
@@ -137,21 +140,24 @@ def _bases(reading: Reading, node: Node) -> None:
 
 def _parameters(reading: Reading, node: Node) -> None:
     for child in node.named_children:
-        name = child.child_by_field_name("left") if child.type == "assignment_pattern" else child
-        if name is not None and name.type == "identifier":
-            reading.bind(name, text_of(name), "")
+        _bind_pattern(reading, child)
+
+
+def _bind_pattern(reading: Reading, pattern: Node) -> None:
+    for name in pattern_names(pattern, _PATTERN_NAMES, _DEFAULTS, _NO_PATTERNS):
+        reading.bind(name, text_of(name), "")
 
 
 def _parameter_name(reading: Reading, node: Node) -> None:
     name = node.child_by_field_name("parameter")
-    if name is not None and name.type == "identifier":
-        reading.bind(name, text_of(name), "")
+    if name is not None:
+        _bind_pattern(reading, name)
 
 
 def _loop(reading: Reading, node: Node) -> None:
     name = node.child_by_field_name("left")
-    if name is not None and name.type == "identifier":
-        reading.bind(name, text_of(name), "")
+    if name is not None:
+        _bind_pattern(reading, name)
 
 
 def _returned(reading: Reading, node: Node) -> None:
@@ -187,8 +193,7 @@ def _declarator(reading: Reading, node: Node) -> None:
         if value is None or value.type not in ("arrow_function", "function_expression", "generator_function", "class"):
             reading.bind(node, text_of(target), _type_of(reading, node))
     else:
-        for child in target.named_children:
-            reading.bind(child, text_of(child.child_by_field_name("value") or child), "")
+        _bind_pattern(reading, target)
 
 
 def _required(value: Node) -> str:
@@ -216,7 +221,10 @@ def _assignment(reading: Reading, node: Node) -> None:
 
 def _parameter(reading: Reading, node: Node) -> None:
     pattern = node.child_by_field_name("pattern")
-    if pattern is None or pattern.type != "identifier":
+    if pattern is None:
+        return
+    if pattern.type != "identifier":
+        _bind_pattern(reading, pattern)
         return
     name, type_name = text_of(pattern), _type_of(reading, node)
     reading.bind(node, name, type_name)

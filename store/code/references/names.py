@@ -1,6 +1,6 @@
 """What is referred to, as a name with dots, of an expression in any language."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -9,6 +9,7 @@ from tree_sitter import Node
 MAX_PARTS = 8
 MAX_NAME_BYTES = 200
 UNKNOWN = "?"
+_MAX_PATTERN_NODES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,28 @@ def _name_of(node: Node, field_name: str, syntax: NameSyntax) -> Node | None:
     while found is not None and found.type in syntax.wrappers:
         found = _child(found, syntax.wrappers[found.type])
     return found
+
+
+def pattern_names(
+    pattern: Node, names: frozenset[str], other_fields: frozenset[str], others: frozenset[str]
+) -> Iterator[Node]:
+    """Nodes of all names that a pattern binds.
+
+    `other_fields` of the nodes in it, and nodes of the types `others`, hold names that it does not bind.
+    """
+    waiting = [pattern]
+    for _ in range(_MAX_PATTERN_NODES):
+        if not waiting:
+            break
+        node = waiting.pop()
+        if node.type in names:
+            yield node
+        elif node.type not in others:
+            waiting.extend(
+                child
+                for place, child in enumerate(node.children)
+                if child.is_named and node.field_name_for_child(place) not in other_fields
+            )
 
 
 def first_child(node: Node) -> Node | None:

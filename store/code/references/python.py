@@ -29,7 +29,10 @@ _SYNTAX = NameSyntax(
     },
 )
 
+_MAX_CASE_NODES = 1_000
+
 _QUERY = """
+(case_clause) @case
 (import_statement) @import
 [(import_from_statement) (future_import_statement)] @import_from
 (call) @call
@@ -136,6 +139,25 @@ def _first(reading: Reading, node: Node) -> None:
     value = first_child(node)
     if value is not None and value.type in _NAMED:
         reading.add_value(value)
+
+
+def _case(reading: Reading, node: Node) -> None:
+    waiting = [child for child in node.named_children if child.type == "case_pattern"]
+    for _ in range(_MAX_CASE_NODES):
+        if not waiting:
+            break
+        found = waiting.pop()
+        children = found.named_children
+        if found.type == "identifier" or (found.type == "dotted_name" and len(children) == 1):
+            reading.bind(found, text_of(found), "")
+        elif found.type in ("class_pattern", "keyword_pattern"):
+            waiting.extend(children[1:])  # behind the name of a class, or of an attribute
+        elif found.type == "dict_pattern":
+            waiting.extend(
+                [*found.children_by_field_name("value"), *(c for c in children if c.type == "splat_pattern")]
+            )
+        elif found.type != "dotted_name":
+            waiting.extend(children)
 
 
 def _target(reading: Reading, node: Node) -> None:
@@ -271,6 +293,7 @@ _HANDLERS = {
     "with": _with,
     "except": _except,
     "target": _target,
+    "case": _case,
 }
 
 PYTHON = ReferenceReader(_QUERY, _SYNTAX, _HANDLERS, _RECEIVERS)

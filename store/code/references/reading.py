@@ -122,6 +122,10 @@ class Reading:
             within = self.scope(node) if scope is None else scope
             self._bindings.append((node.start_byte, Binding(name, type_name, within)))
 
+    def is_seen_outside(self, node: Node) -> bool:
+        """Whether names that are bound there are seen outside of what they are in: at the top, and in a class."""
+        return self.scope(node) in self._open_scopes
+
     def value_type(self, node: Node | None) -> str:
         """What is known of a value that is assigned: see Binding.type_name."""
         name = self.name(node)

@@ -2,7 +2,15 @@
 
 from tree_sitter import Node
 
-from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
+from store.code.references.names import (
+    MAX_NAME_BYTES,
+    MAX_PARTS,
+    UNKNOWN,
+    NameSyntax,
+    first_child,
+    pattern_names,
+    text_of,
+)
 from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_made
 from store.code.source import ReferenceKind
 
@@ -37,12 +45,19 @@ _QUERY = """
 (impl_item) @implementation
 (trait_item) @trait
 [(parameter) (let_declaration)] @variable
+[(let_condition) (for_expression) (match_arm)] @pattern
+(closure_parameters) @closure
 (field_declaration) @field
 (function_item) @returned
 (arguments) @values
 """
 
 _NAMED = frozenset({"identifier", "scoped_identifier", "field_expression"})
+
+_PATTERN_NAMES = frozenset({"identifier", "shorthand_field_identifier"})
+#: Fields of patterns that are of what is matched: types, conditions.
+_NOT_IN_PATTERN = frozenset({"type", "condition"})
+_NO_PATTERNS = frozenset({"scoped_identifier", "macro_invocation", "const_block", "generic_pattern", "parameter"})
 
 #: A method of what is inside is called on them as well.
 _TRANSPARENT = frozenset({"Arc", "Box", "Option", "Rc", "Result"})
@@ -98,7 +113,9 @@ def _use(reading: Reading, node: Node) -> None:
         match found.type:
             case "scoped_use_list":
                 path = _joined(outer, reading.name(found.child_by_field_name("path")))
-                waiting.append((found.child_by_field_name("list"), path))
+                # Lists within lists add to the path without end.
+                if path.count(".") < MAX_PARTS and len(path) <= MAX_NAME_BYTES:
+                    waiting.append((found.child_by_field_name("list"), path))
             case "use_list":
                 waiting.extend((child, outer) for child in found.named_children)
             case "use_as_clause":
@@ -138,6 +155,21 @@ def _variable(reading: Reading, node: Node) -> None:
         given = node.child_by_field_name("type")
         known = _type_name(reading, given) if given is not None else reading.value_type(value)
         reading.bind(node, text_of(pattern), known)
+    elif pattern is not None and pattern.type != "identifier":
+        _bind_pattern(reading, pattern)
+
+
+def _pattern(reading: Reading, node: Node) -> None:
+    pattern = node.child_by_field_name("pattern")
+    if pattern is not None:
+        _bind_pattern(reading, pattern)
+
+
+def _bind_pattern(reading: Reading, pattern: Node) -> None:
+    for name in pattern_names(pattern, _PATTERN_NAMES, _NOT_IN_PATTERN, _NO_PATTERNS):
+        # Others are constants and variants, which are compared with.
+        if not text_of(name)[:1].isupper():
+            reading.bind(name, text_of(name), "")
 
 
 def _field(reading: Reading, node: Node) -> None:
@@ -160,6 +192,8 @@ _HANDLERS = {
     "trait": _trait,
     "values": read_children(_NAMED),
     "variable": _variable,
+    "pattern": _pattern,
+    "closure": _bind_pattern,
     "field": _field,
     "returned": _returned,
 }
