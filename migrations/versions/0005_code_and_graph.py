@@ -3,8 +3,9 @@
 Revision: 0005
 Follows: 0004
 
-Only adds. Columns of `nodes` and `edges` come without rewriting a row; their new indexes are built while both are
-locked against writes.
+Only adds. Columns of `nodes` and `edges` come without rewriting a row, but nobody reads or writes the two from then to
+the end of the transaction: adding a column locks out all others, and after it the check reads `edges` once and the new
+indexes are built.
 """
 
 import sqlalchemy as sa
@@ -107,7 +108,6 @@ def _change_graph() -> None:
         op.add_column(table, sa.Column("namespace", sa.Text, nullable=False, server_default=sa.text("''")))
         op.add_column(table, sa.Column("updated_at", _TIME))
     op.add_column("edges", sa.Column("confidence", sa.Text))
-    # All rows have NULL, so there is nothing to look through.
     op.create_check_constraint(
         op.f("edges_confidence_check"), "edges", "confidence IN ('UNRESOLVED', 'INFERRED', 'RESOLVED')"
     )

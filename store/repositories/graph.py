@@ -126,14 +126,14 @@ class GraphRepository(Protocol):
     async def page(self, matching: NodeFilter, after: NodePosition | None, limit: int, room: int) -> NodePage:
         """Nodes of the filter, in the order of NodePosition, those after `after` only.
 
-        At most `limit`, and no more than fit into `room` bytes as JSON; one always fits.
+        At most `limit`, and no more than fit into `room` bytes of an answer; one always fits.
         """
         ...
 
     async def walk(self, walk: Walk, room: int) -> Walked:
         """Nodes within reach, breadth first, each once. Raises NodeNotFoundError for a start node that does not exist.
 
-        At most `room` bytes as JSON.
+        At most `room` bytes of an answer.
         """
         ...
 
@@ -166,6 +166,7 @@ class GraphRepository(Protocol):
     async def delete_namespace(self, namespace: str) -> GraphCounts:
         """Remove the nodes of a namespace, the edges at them, and its edges.
 
+        Of code only what is of the namespace: edges of others stay, as in `replace_namespace`.
         In parts: when it fails, what is gone is gone.
         """
         ...

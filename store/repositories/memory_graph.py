@@ -119,7 +119,10 @@ class MemoryGraph:
 
     async def delete_namespace(self, namespace: str) -> GraphCounts:
         """See GraphRepository."""
-        return self._delete({one.id for one in self.nodes.values() if one.namespace == namespace}, namespace)
+        nodes = {one.id for one in self.nodes.values() if one.namespace == namespace}
+        if namespace.startswith(CODE_NAMESPACE):
+            return await self.replace_namespace(namespace, [], [])
+        return self._delete(nodes, namespace)
 
     async def replace_namespace(self, namespace: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> GraphCounts:
         """See GraphRepository."""

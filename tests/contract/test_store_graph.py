@@ -114,6 +114,18 @@ async def test_a_deleted_namespace_takes_its_nodes_its_edges_and_those_at_its_no
     ]
 
 
+async def test_deleted_code_leaves_the_edges_that_others_have_there(graph: GraphRepository) -> None:
+    await graph.replace_namespace("code/a", [node(1), node(2)], [edge(1, 2)])
+    await graph.upsert_nodes([node(3)])
+    await graph.upsert_edges([edge(3, 1, namespace="mine"), edge(2, 3)])
+
+    assert await graph.delete_namespace("code/a") == GraphCounts(2, 1)
+
+    assert (await walk(graph, 3)).edges == []
+    await graph.replace_namespace("code/a", [node(1), node(2)], [edge(1, 2)])
+    assert ends((await walk(graph, 3)).edges) == [(2, 3), (3, 1), (1, 2)]
+
+
 async def test_a_replaced_namespace_has_what_it_was_given_and_writes_differences_only(graph: GraphRepository) -> None:
     before = [node(one) for one in range(1, 5)]
     assert await graph.replace_namespace("code/a", before, chain(1, 2, 3, 4)) == GraphCounts(4, 3)

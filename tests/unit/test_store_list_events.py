@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from store.events import Event, EventFilter, NewEvent, Position
 from store.repositories.memory import MemoryEvents
+from store.servicers.conversion import write_event
 from store.use_cases.list_events import ListEvents
 from store.use_cases.page_bytes import PAGE_BYTES
+from trimem.store.v1 import event_service_pb2 as pb
 
 NOON = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,6 +76,19 @@ async def test_few_events_are_read_at_a_time_while_they_are_large() -> None:
     await ListEvents(events).run(EventFilter(), 1000, "")
 
     assert events.asked == [20, 30]
+
+
+@pytest.mark.parametrize("value", [[1] * 50_000, [[1]] * 20_000, [[[[[[]]]]]] * 9000, [{"": {"": -1}}] * 9000])
+async def test_a_page_of_numbers_and_lists_fits_into_a_message(value: list[Any]) -> None:
+    events = Counting()
+    await events.create([NewEvent(uuid4(), NOON, {"value": value}, {"value": value}) for _ in range(30)], None)
+
+    page = await ListEvents(events).run(EventFilter(), 1000, "")
+
+    message = pb.ListEventsResponse()
+    for event in page.events:
+        write_event(event, message.events.add())
+    assert PAGE_BYTES // 5 < message.ByteSize() <= PAGE_BYTES
 
 
 async def test_a_page_of_large_events_ends_early_and_nothing_is_lost() -> None:

@@ -136,6 +136,11 @@ class PostgresIndexing:
         async with self._database.connection() as connection:
             return await connection.fetchval(CHANGED, self._repository) is not False
 
+    async def require_held(self) -> None:
+        """See Indexing. A session that answers has its lock."""
+        self._require_lock()
+        await self._lock.execute("SELECT")
+
     async def outlines(self) -> AsyncIterator[list[tuple[str, str, str]]]:
         """See Indexing."""
         after = ""

@@ -7,6 +7,7 @@ from typing import TypeVar
 from store.database import Connection
 from store.graph import Edge, Node
 from store.repositories.graph import GraphCounts
+from store.repositories.postgres.graph_rows import count_of
 
 #: Rows that are copied before others get their turn: asyncpg does not pause by itself while the database keeps up.
 _BETWEEN_PAUSES = 500
@@ -65,17 +66,12 @@ async def replace_namespace(
     await connection.copy_records_to_table("new_edges", columns=_EDGE_COLUMNS, records=_paced(_edges(edges)))
     await connection.execute("ANALYZE new_nodes; ANALYZE new_edges")
     counts = GraphCounts(
-        nodes=await _count(connection, REMOVE_NODES, namespace) + await _count(connection, WRITE_NODES, namespace),
-        edges=await _count(connection, REMOVE_EDGES, namespace) + await _count(connection, WRITE_EDGES, namespace),
+        nodes=await count_of(connection, REMOVE_NODES, namespace) + await count_of(connection, WRITE_NODES, namespace),
+        edges=await count_of(connection, REMOVE_EDGES, namespace) + await count_of(connection, WRITE_EDGES, namespace),
     )
     if counts.nodes + counts.edges > _MANY:
         await connection.execute(ANALYZE)
     return counts
-
-
-async def _count(connection: Connection, statement: str, namespace: str) -> int:
-    """Rows that a statement wrote or removed: the last word of `INSERT 0 17` and `DELETE 17`."""
-    return int((await connection.execute(statement, namespace)).split()[-1])
 
 
 def _nodes(nodes: Sequence[Node]) -> list[tuple[object, ...]]:

@@ -1,7 +1,9 @@
 """From rows of `nodes` and `edges` to dataclasses. Rows from before Trimem have NULL for much, and any JSON."""
 
+from store.database import Connection
 from store.events import Json
 from store.graph import Edge, EdgeConfidence, Node
+from store.json_bytes import LARGER, MORE_BYTES
 from store.repositories.postgres.rows import Row, object_of
 
 #: What `node_of` reads.
@@ -16,9 +18,17 @@ EDGE_COLUMNS = """
     edges.properties, edges.created_at, coalesce(edges.updated_at, edges.created_at) AS updated_at
 """
 
-#: About as many bytes as one has in an answer: ids, times and tags, and what is as long as it is.
-NODE_BYTES = "120 + coalesce(octet_length(nodes.properties::text), 0) + coalesce(octet_length(label), 0)"
-EDGE_BYTES = "180 + coalesce(octet_length(edges.properties::text), 0)"
+
+def _bytes(table: str, fixed: int, *texts: str) -> str:
+    """At least as many bytes as one has in an answer: ids, times and tags, what is as long as it is, and properties."""
+    text = f"{table}.properties::text"
+    sizes = [f"octet_length({one})" for one in texts]
+    sizes.append(f"octet_length({text}) + {MORE_BYTES} * regexp_count({text}, '{LARGER}')")
+    return " + ".join([str(fixed), *(f"coalesce({one}, 0)" for one in sizes)])
+
+
+NODE_BYTES = _bytes("nodes", 120, "node_type", "label", "nodes.namespace")
+EDGE_BYTES = _bytes("edges", 180, "edges.relation_type", "edges.namespace")
 
 
 def node_of(row: Row) -> Node:
@@ -45,6 +55,11 @@ def edge_of(row: Row) -> Edge:
         create_time=row["created_at"],
         update_time=row["updated_at"],
     )
+
+
+async def count_of(connection: Connection, statement: str, *arguments: object) -> int:
+    """Rows that a statement wrote or removed: the last word of `INSERT 0 17` and `DELETE 17`."""
+    return int((await connection.execute(statement, *arguments)).split()[-1])
 
 
 def _object_of(row: Row) -> Json:

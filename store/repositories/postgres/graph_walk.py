@@ -83,19 +83,27 @@ def _walk(direction: EdgeDirection) -> str:
 
 def _between(near: str, far: str, condition: str) -> str:
     # OFFSET 0 keeps the planner from asking the index of the other end, where a node may have any number of edges that
-    # nobody followed.
+    # nobody followed. As many edges are looked at as the walk may have looked at, from the nearest nodes on: more are
+    # there only when it was stopped by a bound itself.
     return f"""
-        SELECT edges.*, least(come.depth, gone.depth) AS depth
-        FROM reached AS come
-        CROSS JOIN LATERAL (SELECT * FROM edges WHERE edges.{near} = come.id AND {EDGE_MATCHES} OFFSET 0) AS edges
+        SELECT edges.*, least(edges.come_depth, gone.depth) AS depth
+        FROM (
+            SELECT edges.*, come.depth AS come_depth
+            FROM reached AS come
+            CROSS JOIN LATERAL (SELECT * FROM edges WHERE edges.{near} = come.id AND {EDGE_MATCHES} OFFSET 0) AS edges
+            WHERE come.depth < $5
+            LIMIT $8
+        ) AS edges
         JOIN reached AS gone ON gone.id = edges.{far}
-        WHERE come.depth < $5 {condition}
+        {condition}
     """
 
 
 def _edges(direction: EdgeDirection) -> str:
     """Edges between nodes of the answer, from those that were gone through. Both ways: those of the other end once."""
-    ways = [_between(*way, "" if number == 0 else "AND gone.depth >= $5") for number, way in enumerate(WAYS[direction])]
+    ways = [
+        _between(*way, "" if number == 0 else "WHERE gone.depth >= $5") for number, way in enumerate(WAYS[direction])
+    ]
     order = "depth, source_node_id, target_node_id, relation_type, edge_id"
     return f"""
         WITH reached AS (SELECT * FROM unnest($3::uuid[], $4::int[]) AS at (id, depth))
@@ -152,6 +160,7 @@ async def walk(connection: Connection, asked: Walk, room: int) -> Walked:
         asked.max_depth,
         asked.max_edges,
         room - int(nodes[-1]["bytes"]),
+        MOST_LOOKED_AT,
     )
     return Walked(
         [(node_of(row), row["depth"]) for row in nodes],

@@ -4,14 +4,13 @@ Everybody locks nodes before edges, and each in the order of their ids: calls wa
 """
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from store.database import Connection
 from store.errors import EndNotFoundError, NamespaceReservedError
 from store.graph import CODE_NAMESPACE, Edge, Node
 from store.repositories.graph import GraphCounts
-from store.repositories.postgres.graph_rows import EDGE_COLUMNS, NODE_COLUMNS, edge_of, node_of
+from store.repositories.postgres.graph_rows import EDGE_COLUMNS, NODE_COLUMNS, count_of, edge_of, node_of
 from store.repositories.postgres.rows import Row
 
 #: Milliseconds that a write waits for what others hold.
@@ -75,23 +74,20 @@ HOLD_NODES = "SELECT node_id, namespace FROM nodes WHERE node_id = ANY($1::uuid[
 HOLD_NODES_OF_NAMESPACE = """
     SELECT node_id, namespace FROM nodes WHERE namespace = $1 ORDER BY node_id LIMIT $2 FOR UPDATE
 """
-HOLD_EDGES_AT = """
-    SELECT edge_id FROM edges WHERE source_node_id = ANY($1::uuid[]) OR target_node_id = ANY($1::uuid[])
-    ORDER BY edge_id FOR UPDATE
+
+# Edges at nodes stay in the database: there may be any number of them.
+_AT = "source_node_id = ANY($1::uuid[]) OR target_node_id = ANY($1::uuid[])"
+HOLD_EDGES_AT = f"""
+    SELECT count(*) FROM (SELECT FROM edges WHERE {_AT} ORDER BY edge_id FOR UPDATE) AS held
 """
+DELETE_EDGES_AT = f"DELETE FROM edges WHERE {_AT}"
+
 HOLD_EDGES_OF_NAMESPACE = "SELECT edge_id FROM edges WHERE namespace = $1 ORDER BY edge_id LIMIT $2 FOR UPDATE"
 DELETE_NODES = "DELETE FROM nodes WHERE node_id = ANY($1::uuid[])"
 DELETE_EDGES = "DELETE FROM edges WHERE edge_id = ANY($1::uuid[])"
 
 #: Nodes, and edges, of a namespace that go in one transaction.
 _PART = 5000
-
-
-class _Held(NamedTuple):
-    """Locked rows."""
-
-    nodes: Sequence[UUID] = ()
-    edges: Sequence[UUID] = ()
 
 
 async def upsert_nodes(connection: Connection, nodes: Sequence[Node]) -> list[Node]:
@@ -137,31 +133,31 @@ async def delete_nodes(connection: Connection, ids: Sequence[UUID]) -> GraphCoun
     for row in rows:
         if row["namespace"].startswith(CODE_NAMESPACE):
             raise NamespaceReservedError(row["node_id"], row["namespace"])
-    return await _delete_with_edges(connection, rows)
+    return await _delete_nodes(connection, rows, with_edges=True)
 
 
 async def delete_part(connection: Connection, namespace: str) -> GraphCounts:
-    """Some of the nodes of a namespace with their edges; when there are none left, some of its edges."""
+    """Some of the nodes of a namespace, with their edges unless it is of code; when none are left, some of its edges.
+
+    What others connect with code is theirs, and leads there again when the node is back.
+    """
     await connection.execute(LOCK_TIMEOUT)
     if rows := await connection.fetch(HOLD_NODES_OF_NAMESPACE, namespace, _PART):
-        return await _delete_with_edges(connection, rows)
-    rows = await connection.fetch(HOLD_EDGES_OF_NAMESPACE, namespace, _PART)
-    return await _delete(connection, _Held(edges=[row["edge_id"] for row in rows]))
+        return await _delete_nodes(connection, rows, with_edges=not namespace.startswith(CODE_NAMESPACE))
+    if rows := await connection.fetch(HOLD_EDGES_OF_NAMESPACE, namespace, _PART):
+        await connection.execute(DELETE_EDGES, [row["edge_id"] for row in rows])
+    return GraphCounts(0, len(rows))
 
 
-async def _delete_with_edges(connection: Connection, rows: Sequence[Row]) -> GraphCounts:
-    # A statement of its own, after the nodes are held: it sees the edges that others were writing until then.
+async def _delete_nodes(connection: Connection, rows: Sequence[Row], *, with_edges: bool) -> GraphCounts:
+    """Delete nodes that are held."""
     nodes = [row["node_id"] for row in rows]
-    edges = await connection.fetch(HOLD_EDGES_AT, nodes)
-    return await _delete(connection, _Held(nodes, [row["edge_id"] for row in edges]))
-
-
-async def _delete(connection: Connection, held: _Held) -> GraphCounts:
-    if held.edges:
-        await connection.execute(DELETE_EDGES, held.edges)
-    if held.nodes:
-        await connection.execute(DELETE_NODES, held.nodes)
-    return GraphCounts(len(held.nodes), len(held.edges))
+    edges = 0
+    if with_edges:
+        # Statements of their own, after the nodes are held: they see the edges that others were writing until then.
+        await connection.execute(HOLD_EDGES_AT, nodes)
+        edges = await count_of(connection, DELETE_EDGES_AT, nodes)
+    return GraphCounts(await count_of(connection, DELETE_NODES, nodes), edges)
 
 
 async def _require_written(

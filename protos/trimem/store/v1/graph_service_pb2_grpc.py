@@ -113,7 +113,7 @@ class GraphServiceServicer(object):
 
     def Traverse(self, request, context):
         """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
-        answer. NOT_FOUND when a start node does not exist.
+        answer when it is complete. NOT_FOUND when a start node does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

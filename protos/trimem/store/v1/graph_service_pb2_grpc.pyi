@@ -53,7 +53,7 @@ class GraphServiceStub:
     """
     Traverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]
     """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
-    answer. NOT_FOUND when a start node does not exist.
+    answer when it is complete. NOT_FOUND when a start node does not exist.
     """
     FindPath: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]
     """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
@@ -96,7 +96,7 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """
     Traverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.TraverseRequest, _graph_service_pb2.TraverseResponse]  # type: ignore[assignment]
     """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
-    answer. NOT_FOUND when a start node does not exist.
+    answer when it is complete. NOT_FOUND when a start node does not exist.
     """
     FindPath: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]  # type: ignore[assignment]
     """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
@@ -154,7 +154,7 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.TraverseResponse, _abc.Awaitable[_graph_service_pb2.TraverseResponse]]:
         """Traverse follows edges from some nodes, breadth first, each node once: cycles do no harm. The same graph gives the same
-        answer. NOT_FOUND when a start node does not exist.
+        answer when it is complete. NOT_FOUND when a start node does not exist.
         """
 
     @_abc_1.abstractmethod
