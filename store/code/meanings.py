@@ -36,7 +36,7 @@ class Meanings:
         self._repeated = 0
         self._depth = 0
 
-    def of(self, file: SourceFile, scope: str, target: str) -> Meaning | None:
+    def of(self, file: SourceFile, scope: str, target: str, *, is_called: bool = False) -> Meaning | None:
         """What a name with dots means in a scope; None when its first part is seen nowhere."""
         if self._is_too_deep():
             return UNKNOWN
@@ -44,7 +44,10 @@ class Meanings:
         try:
             first, *rest = target.split(".")
             name, marks = split_marks(first)
-            meaning = self._first(file, scope, name)
+            if file.language == "java" and (marks or (is_called and not rest)):
+                meaning = self._java_method(file, scope, name)
+            else:
+                meaning = self._first(file, scope, name)
             if meaning is None and not rest and not marks:
                 return None
             if meaning is None:
@@ -112,6 +115,21 @@ class Meanings:
         if seen is None and name in rules.builtin_names:
             return Meaning(Sort.OUTSIDE, label=f"{rules.builtin_module}.{name}")
         return seen
+
+    def _java_method(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
+        """What is called by its name alone: in Java a variable does not hide the method that has the same name."""
+        if name[:1].isupper() or name in ("this", "super", "?"):
+            return self._first(file, scope, name)
+        for _ in range(_MAX_SCOPES):
+            if not scope:
+                break
+            found = file.definitions.get(scope)
+            bases = self._inheritance.of(found[-1]) if found and found[-1].is_class else None
+            for place, each in enumerate(bases.classes if bases else ()):
+                if methods := each.file.definitions.get(f"{each.symbol.qualified_name}.{name}"):
+                    return chosen(methods).doubted(bases is not None and place >= bases.known)
+            scope = scope.rpartition(".")[0]
+        return self._first(file, "", name)
 
     def _seen(self, file: SourceFile, scope: str, name: str, rules: LanguageRules) -> Meaning | None:
         """From inside to outside. Functions of Python do not see the names of their class."""

@@ -139,7 +139,9 @@ class _Resolver:
             yield self._external(module.label or each.module), EdgeConfidence.UNRESOLVED
 
     def _referred(self, file: SourceFile, reference: Reference) -> tuple[UUID, EdgeConfidence] | None:
-        meaning = self._meanings.of(file, reference.scope, reference.target)
+        meaning = self._meanings.of(
+            file, reference.scope, reference.target, is_called=reference.kind is ReferenceKind.CALLS
+        )
         found = self._definition(meaning, reference.kind)
         if found is None and reference.kind is ReferenceKind.CALLS:
             found = self._only_one(file, reference.target, meaning)

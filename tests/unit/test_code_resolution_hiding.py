@@ -86,3 +86,20 @@ def test_a_value_of_a_type_from_elsewhere_is_called_by_its_own_name() -> None:
 def test_what_has_an_empty_name_is_not_the_top_of_its_file() -> None:
     resolved = resolve_sources(("a.js", b'x = {"": () => 1}\nfoo()\nfunction foo(){}\n'))
     assert edges_of(resolved, "calls") == {("a.js", "a.foo", "RESOLVED")}
+
+
+def test_a_variable_of_java_does_not_hide_a_method() -> None:
+    resolved = resolve_sources(
+        ("R.java", b"record R(String name) { String up(){ return name().toUpperCase(); } }\n"),
+        ("P.java", b"class P { String n; String n(){ return n; } void y(String n){ n(); n().go(); } }\n"),
+        ("Q.java", b"class Q extends P { String f; void z(Runnable n){ n(); n.run(); f(); } }\n"),
+    )
+    assert edges_of(resolved, "calls") == {
+        ("R.up", "name", "UNRESOLVED"),
+        ("R.up", "toUpperCase", "UNRESOLVED"),
+        ("P.y", "P.n", "RESOLVED"),
+        ("P.y", "String.go", "UNRESOLVED"),
+        ("Q.z", "P.n", "RESOLVED"),
+        ("Q.z", "Runnable.run", "UNRESOLVED"),
+        ("Q.z", "f", "UNRESOLVED"),
+    }
