@@ -168,14 +168,9 @@ def _nested(found: list[Definition]) -> list[Definition]:
 
 def _without_empty(found: list[Definition]) -> list[Definition]:
     """Without what only gives its name to definitions within, where there are none."""
-    kept: list[Definition] = []
     for each in reversed(found):  # those within come first
-        if each.children or each.is_outlined:
-            kept.append(each)
-        elif each.parent:
-            each.parent.children.remove(each)
-    kept.reverse()
-    return kept
+        each.children = [child for child in each.children if child.children or child.is_outlined]
+    return [each for each in found if each.children or each.is_outlined]
 
 
 def _widen(found: list[Definition], outers: Sequence[Node], positions: Positions) -> None:

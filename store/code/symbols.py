@@ -101,7 +101,7 @@ def string_text(positions: Positions, node: Node) -> str:
     return inspect.cleandoc(found.group(2).replace("\r\n", "\n")).strip()[:MAX_DOCSTRING] if found else ""
 
 
-_COMMENT_MARKS = re.compile(r"^\s*(?:/\*[*!]*<?|//[/!]*<?|\*+/|\*(?!/)|#+|;+)?[ \t]?|\s*\*+/\s*$")
+_COMMENT_MARKS = re.compile(r"^\s*(?:/\*[*!]*<?|//[/!]*<?|\*+/|\*(?!/)|#+|;+)?[ \t]?")
 
 
 def comment_text(positions: Positions, comments: list[Node]) -> str:
@@ -111,8 +111,15 @@ def comment_text(positions: Positions, comments: list[Node]) -> str:
         text = positions.text(comment.start_byte, min(comment.end_byte, comment.start_byte + 4 * MAX_DOCSTRING))
         if text.startswith(("#[", "#!", "@")):  # an attribute, an interpreter, a decorator
             continue
-        lines += (_COMMENT_MARKS.sub("", line) for line in text.splitlines())
+        lines += map(_without_marks, text.splitlines())
     return "\n".join(lines).strip()[:MAX_DOCSTRING]
+
+
+def _without_marks(line: str) -> str:
+    """A line of a comment; its end by itself, as a pattern for it takes quadratic time on white space."""
+    line = _COMMENT_MARKS.sub("", line)
+    bare = line.rstrip()
+    return bare[:-1].rstrip("*").rstrip() if bare.endswith("*/") else line
 
 
 def _split(name: str) -> tuple[str, str]:
