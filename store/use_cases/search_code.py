@@ -186,5 +186,6 @@ def _seal(search: CodeSearch) -> bytes:
 def _bytes_of(chunk: StoredChunk) -> int:
     """About what a hit takes in an answer: the content again in the snippet, at most."""
     described = chunk.chunk
-    texts = (described.content, described.signature, described.docstring, *described.imports, *described.symbols)
+    lists = (*described.imports, *described.parameters, *described.decorators, *described.symbols)
+    texts = (described.content, described.signature, described.docstring, *lists)
     return 2 * sum(len(text.encode()) for text in texts)
