@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from store.code_tables import CODE_CHUNKS
 from store.migrate import MigrationPlan
 from store.schema import require_dimension
 from store.tables import build_metadata
@@ -27,11 +28,15 @@ def _include_object(_object: object, _name: str | None, _type: str, reflected: b
 
 
 def _compare_type(
-    _context: object, _column: object, _metadata_column: object, inspected: Any, declared: Any
+    _context: object, column: Any, _metadata_column: object, inspected: Any, declared: Any
 ) -> bool | None:
-    """True when a vector column has another dimension; None leaves other types to Alembic."""
+    """True when a vector column has another dimension; None leaves other types to Alembic.
+
+    Vectors of code have the length of the models that made them, which may be older than those of events: a change of
+    model leaves them alone, and `python -m store forget-code` makes the columns anew.
+    """
     if isinstance(declared, VECTOR) and isinstance(inspected, VECTOR):
-        return inspected.dim != declared.dim
+        return inspected.dim != declared.dim and column.table.name != CODE_CHUNKS
     return None
 
 

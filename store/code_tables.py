@@ -21,6 +21,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from store.code.source import CodeKind, CutMethod
 
+CODE_CHUNKS = "code_chunks"
+
 _TIME = TIMESTAMP(timezone=True)
 _NOW = text("now()")
 
@@ -83,7 +85,7 @@ def _files(metadata: MetaData) -> None:
 def _chunks(metadata: MetaData, dimension: int) -> None:
     kinds = ", ".join(f"'{kind}'" for kind in CodeKind)
     chunks = Table(
-        "code_chunks",
+        CODE_CHUNKS,
         metadata,
         Column("id", UUID, primary_key=True),
         Column("repository", Text, nullable=False),
