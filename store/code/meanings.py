@@ -1,23 +1,19 @@
 """What a name means at a place of a file: by the scopes around it, imports, types of variables, bases of classes."""
 
-import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from store.code.inheritance import Inheritance
+from store.code.kept import Kept
 from store.code.language_rules import NO_RULES, RULES, LanguageRules
-from store.code.meaning import OUTSIDE, UNKNOWN, Meaning, Sort, agreed, chosen, instance_of, split_marks
+from store.code.meaning import UNKNOWN, Meaning, Sort, agreed, chosen, split_marks
 from store.code.module_meanings import ModuleMeanings
 from store.code.repository_index import Definition, RepositoryIndex, SourceFile, Unit, family_of
 from store.code.source import Import
 from store.code.stars import Stars
+from store.code.types_of_values import Types
 
-#: Names that are explained by names that are explained by names: what goes deeper is not known. Each step takes up to
-#: seven calls of functions, and Python has 1,000.
-_MAX_DEPTH = 80
 _MAX_SCOPES = 32
-#: Names that are explained again because they were a part of a circle: after so many the first answer stays.
-_MAX_REPEATED = 5_000
 
 
 class Meanings:
@@ -25,23 +21,17 @@ class Meanings:
 
     def __init__(self, index: RepositoryIndex) -> None:
         self._index = index
-        self._names: dict[tuple[str, ...], Meaning] = {}
-        self._members: dict[tuple[str, str], Meaning | None] = {}
+        self._kept = Kept()
+        self._types = Types(self.of, self._own_class)
         self._inheritance = Inheritance(self.of)
         self._modules = ModuleMeanings(index, self.member)
         self._stars = Stars(self._modules.named)
-        #: What is being explained, how often that led back to itself, and what was thrown away because of that.
-        self._open: set[tuple[str, ...]] = set()
-        self._circles = 0
-        self._repeated = 0
-        self._depth = 0
 
     def of(self, file: SourceFile, scope: str, target: str, *, is_called: bool = False) -> Meaning | None:
         """What a name with dots means in a scope; None when its first part is seen nowhere."""
-        if self._is_too_deep():
+        if self._kept.is_too_deep():
             return UNKNOWN
-        self._depth += 1
-        try:
+        with self._kept:
             first, *rest = target.split(".")
             name, marks = split_marks(first)
             if file.language == "java" and (marks or (is_called and not rest)):
@@ -53,13 +43,11 @@ class Meanings:
             if meaning is None:
                 # Nothing in the file gives it this name: it comes with the language, or from a module that is not here.
                 meaning = Meaning(Sort.OUTSIDE, label=name, sure=False)
-            meaning = self._marked(meaning, marks)
+            meaning = self._types.marked(meaning, marks)
             for part in rest:
                 name, marks = split_marks(part)
-                meaning = self._marked(self.member(meaning, name), marks)
+                meaning = self._types.marked(self.member(meaning, name), marks)
             return meaning
-        finally:
-            self._depth -= 1
 
     def imported(self, file: SourceFile, each: Import) -> Meaning:
         """What an import binds."""
@@ -197,43 +185,11 @@ class Meanings:
         types = file.bindings.get(place)
         if imports is None and types is None:
             return chosen(definitions) if definitions else None
-        return self._kept(
-            (file.path, scope, name), lambda: self._explained(file, place, definitions, imports or (), types or ())
+        return self._kept.once(
+            (file.path, scope, name),
+            lambda: self._explained(file, place, definitions, imports or (), types or ()),
+            in_circle=UNKNOWN,
         )
-
-    def _kept(self, key: tuple[str, ...], explain: Callable[[], Meaning]) -> Meaning:
-        found = self._names.get(key)
-        if found is None:
-            if key in self._open:
-                self._circles += 1
-                return UNKNOWN
-            if self._is_too_deep():
-                return UNKNOWN
-            circles = self._circles
-            self._open.add(key)
-            self._depth += 1
-            try:
-                found = explain()
-            finally:
-                self._open.remove(key)
-                self._depth -= 1
-            if self._is_final(circles):
-                self._names[key] = found
-        return found
-
-    def _is_too_deep(self) -> bool:
-        """As a circle: from where less is around it, there may be an answer."""
-        if self._depth < _MAX_DEPTH:
-            return False
-        self._circles += 1
-        return True
-
-    def _is_final(self, circles: int) -> bool:
-        """Whether what was found can be kept: what goes in a circle may look different from where the circle began."""
-        if circles == self._circles or not self._open or self._repeated >= _MAX_REPEATED:
-            return True
-        self._repeated += 1
-        return False
 
     def _explained(
         self,
@@ -255,84 +211,16 @@ class Meanings:
         outer = scope.rpartition(".")[0]
         return agreed(
             [
-                self._typed(file, outer if type_name.lstrip("=").partition(".")[0] == name else scope, type_name)
+                self._types.of(file, outer if type_name.lstrip("=").partition(".")[0] == name else scope, type_name)
                 for type_name in types
                 if type_name != "None"
             ]
         )
 
-    # Types
-
-    def _typed(self, file: SourceFile, scope: str, type_name: str) -> Meaning:
-        """What a variable stands for; see Binding.type_name."""
-        if not type_name:
-            return UNKNOWN
-        found = self.of(file, scope, type_name.removeprefix("="))
-        if found is None:
-            named = type_name[0] != "=" and not type_name.endswith("()")
-            return Meaning(Sort.OUTSIDE, label=type_name, sure=False, is_value=True) if named else UNKNOWN
-        if type_name.startswith("="):
-            return found.doubted()
-        known = found.doubted() if type_name.endswith("()") else instance_of(found)
-        return replace(known, is_value=True) if known.sort is Sort.OUTSIDE else known
-
-    def _marked(self, meaning: Meaning, marks: str) -> Meaning:
-        while marks:
-            meaning = self._called(meaning) if marks.startswith("()") else UNKNOWN
-            marks = marks[2:]
-        return meaning
-
-    def _called(self, meaning: Meaning) -> Meaning:
-        """What a call gives."""
-        if meaning.sort is Sort.DEFINITION and meaning.definition is not None:
-            return instance_of(meaning) if meaning.definition.is_class else self._returned(meaning)
-        if meaning.sort is Sort.PARENT:
-            return meaning
-        if meaning.sort is Sort.OUTSIDE:
-            if meaning.is_value:
-                return OUTSIDE
-            module, _, name = meaning.label.rpartition(".")
-            is_class = name[:1].isupper() or (module == "builtins" and name in _BUILTIN_TYPES)
-            return meaning if is_class else OUTSIDE
-        return UNKNOWN
-
-    def _returned(self, meaning: Meaning) -> Meaning:
-        function = meaning.definition
-        assert function is not None  # noqa: S101 - said by the caller, for mypy
-        file, symbol = function.file, function.symbol
-        types = file.bindings.get((symbol.qualified_name, "return"), ())
-        if len(types) != 1:
-            return UNKNOWN
-        if types[0] in ("Self", "typing.Self"):
-            own = self._own_class(file, symbol.qualified_name)
-            return Meaning(Sort.INSTANCE, own, sure=False) if own else UNKNOWN
-        plain = all(mark.rpartition(".")[2] in _TRANSPARENT_DECORATORS for mark in symbol.decorators)
-        found = self._typed(file, symbol.parent, types[0])
-        # What a decorator makes of an iterator, say, is not known: it may be a context manager.
-        return UNKNOWN if found.sort is Sort.OUTSIDE and not plain else found.doubted(not (meaning.sure and plain))
-
     # Members
 
     def _of_unit(self, unit: Unit, name: str) -> Meaning | None:
-        key = (unit.path, name)
-        if key in self._members:
-            return self._members[key]
-        if key in self._open:
-            self._circles += 1
-            return None
-        if self._is_too_deep():
-            return UNKNOWN
-        circles = self._circles
-        self._open.add(key)
-        self._depth += 1
-        try:
-            found = self._unit_member(unit, name)
-        finally:
-            self._open.remove(key)
-            self._depth -= 1
-        if self._is_final(circles):
-            self._members[key] = found
-        return found
+        return self._kept.once((unit.path, name), lambda: self._unit_member(unit, name), in_circle=None)
 
     def _unit_member(self, unit: Unit, name: str) -> Meaning | None:
         found = self._own_unit_member(unit, name)
@@ -376,15 +264,16 @@ class Meanings:
             rules = _rules(file)
             marks = found[0].symbol.decorators
             if marks and any(mark.rpartition(".")[2] in rules.properties for mark in marks):
-                return member if sort is Sort.DEFINITION else self._returned(member)
+                return member if sort is Sort.DEFINITION else self._types.returned(member)
             return member.doubted((qualified, name) in file.attributes)
         declared = self._in_scope(file, qualified, name) if (qualified, name) in file.bindings else None
         if declared is not None and declared.sure:
             return declared
         if known := file.attributes.get((qualified, name)):
-            return self._kept(
+            return self._kept.once(
                 (file.path, qualified, name, "attribute"),
-                lambda: agreed([self._typed(file, scope, type_name) for scope, type_name in known]),
+                lambda: agreed([self._types.of(file, scope, type_name) for scope, type_name in known]),
+                in_circle=UNKNOWN,
             )
         if declared is not None:
             return declared
@@ -393,13 +282,6 @@ class Meanings:
         near = [one for one in elsewhere if one.file.unit is file.unit]
         found_there = near or (elsewhere if file.language != "python" else ())
         return chosen(found_there).doubted(not near) if found_there else None
-
-
-_BUILTIN_TYPES = frozenset(name for name, value in vars(builtins).items() if isinstance(value, type))
-#: A call of what they decorate gives what the function returns.
-_TRANSPARENT_DECORATORS = frozenset(
-    {"abstractmethod", "cache", "cached_property", "classmethod", "final", "override", "property", "staticmethod"}
-)
 
 
 def _rules(file: SourceFile) -> LanguageRules:
