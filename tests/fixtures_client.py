@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -61,6 +61,15 @@ async def fake_services(fake: Fake, port: int = 0) -> AsyncIterator[str]:
 
     async with backend_server(*SERVICES, add=add, port=port) as (_server, target):
         yield target
+
+
+def answering(answer: Any) -> Callable[..., Any]:
+    """What a Fake does that always answers the same."""
+
+    async def act(_request: Any, _context: Any) -> Any:
+        return answer
+
+    return act
 
 
 def failing(times: int, error: TrimemError, act: Any = None) -> Any:

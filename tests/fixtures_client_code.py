@@ -12,10 +12,10 @@ from google.rpc import status_pb2
 
 from servicekit.errors import NotFoundError, TrimemError
 from tests.fixtures_gateway import Fake, backend_server
+from tests.fixtures_gateway_code import GRAPH, handlers_of
 from trimem.client.calls import SERVICES
 from trimem.store.v1 import code_service_pb2 as pb
-from trimem.store.v1 import code_service_pb2_grpc, graph_service_pb2_grpc
-from trimem.store.v1 import graph_service_pb2 as graph_pb
+from trimem.store.v1 import code_service_pb2_grpc
 
 
 @dataclass
@@ -116,41 +116,13 @@ def _count(answer: pb.IndexFilesResponse, path: str, count: str) -> None:
         answer.results.append(pb.FileResult(path=path, error=error))
 
 
-class FakeGraph(graph_service_pb2_grpc.GraphServiceServicer):
-    """A GraphService that gives `fake` all its calls."""
-
-    def __init__(self, fake: Fake) -> None:
-        self._fake = fake
-
-    async def GetNode(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.GetNodeResponse())
-
-    async def SearchNodes(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.SearchNodesResponse())
-
-    async def Traverse(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.TraverseResponse())
-
-    async def FindPath(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.FindPathResponse())
-
-    async def UpsertNodes(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.UpsertNodesResponse())
-
-    async def UpsertEdges(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.UpsertEdgesResponse())
-
-    async def DeleteNodes(self, request: Any, context: Any) -> Any:
-        return await self._fake.answer(request, context, graph_pb.DeleteNodesResponse())
-
-
 @asynccontextmanager
 async def code_services(code: FakeCode) -> AsyncIterator[str]:
     """A server with both services. Yields its target."""
 
     def add(server: grpc.aio.Server) -> None:
         code_service_pb2_grpc.add_CodeServiceServicer_to_server(code, server)
-        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(FakeGraph(code.fake), server)
+        server.add_generic_rpc_handlers((handlers_of(GRAPH, code.fake),))
 
     async with backend_server(*SERVICES, add=add) as (_server, target):
         yield target

@@ -2,8 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +40,28 @@ class Terminal:
         return Ended(status, output, problems)
 
 
-def answering(answer: Any) -> Callable[..., Any]:
-    async def act(_request: Any, _context: Any) -> Any:
-        return answer
+class BrokenEntry:
+    """An entry of a folder of which a disk does not tell something."""
 
-    return act
+    def __init__(self, entry: Any, method: str) -> None:
+        self._entry = entry
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        return self._fail if name == self._method else getattr(self._entry, name)
+
+    def _fail(self, **_options: Any) -> None:
+        raise OSError(EIO, "Input/output error")
+
+
+def break_disk(monkeypatch: pytest.MonkeyPatch, of: str, read: Callable[[Iterator[Any]], Iterable[Any]]) -> None:
+    """Let folders called `of` be read as `read` makes of their entries."""
+    whole = os.scandir
+
+    @contextmanager
+    def scandir(descriptor: int) -> Iterator[Iterable[Any]]:
+        with whole(descriptor) as entries:
+            is_broken = Path(f"/proc/self/fd/{descriptor}").readlink().name == of
+            yield read(entries) if is_broken else entries
+
+    monkeypatch.setattr("trimem.client.cli.code_walking.os.scandir", scandir)

@@ -16,12 +16,14 @@ GRAPH: ServiceDescriptor = graph_service_pb2.DESCRIPTOR.services_by_name["GraphS
 
 def code_handlers(fake: Any) -> list[grpc.GenericRpcHandler]:
     """Handlers of both that give `fake`, a Fake, all their calls; of a stream the list of its messages."""
-    return [
-        grpc.method_handlers_generic_handler(
-            service.full_name, {method.name: _handler(fake, method) for method in service.methods}
-        )
-        for service in (CODE, GRAPH)
-    ]
+    return [handlers_of(service, fake) for service in (CODE, GRAPH)]
+
+
+def handlers_of(service: ServiceDescriptor, fake: Any) -> grpc.GenericRpcHandler:
+    """The same of one service."""
+    return grpc.method_handlers_generic_handler(
+        service.full_name, {method.name: _handler(fake, method) for method in service.methods}
+    )
 
 
 def _handler(fake: Any, method: MethodDescriptor) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from servicekit import errors as server_errors
-from tests.fixtures_client import Caller, caller, fake_services
+from tests.fixtures_client import Caller, answering, caller, fake_services
 from tests.fixtures_gateway import NOWHERE, Fake
 from trimem.client import (
     AsyncTrimemClient,
@@ -48,13 +48,6 @@ async def target(fake: Fake) -> AsyncIterator[str]:
 async def call(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Caller]:
     async with caller(request.param, target, api_key="secret") as made:
         yield made
-
-
-def answering(answer: Any) -> Any:
-    async def act(_request: Any, _context: Any) -> Any:
-        return answer
-
-    return act
 
 
 def stored(**fields: Any) -> pb.Event:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from servicekit import errors as server_errors
-from tests.fixtures_client import Caller, caller
+from tests.fixtures_client import Caller, answering, caller
 from tests.fixtures_client_code import FakeCode, code_services, hash_of
 from tests.fixtures_gateway import within_patience
 from trimem.client import (
@@ -54,13 +54,6 @@ async def call(request: pytest.FixtureRequest, target: str) -> AsyncIterator[Cal
 
 def files(count: int) -> Iterator[tuple[str, bytes]]:
     return ((f"src/{n:04}.py", f"n = {n}\n".encode()) for n in range(count))
-
-
-def answering(answer: Any) -> Any:
-    async def act(_request: Any, _context: Any) -> Any:
-        return answer
-
-    return act
 
 
 @pytest.mark.parametrize("count", [0, 1, MOST_FILES, 3 * MOST_FILES + 1])

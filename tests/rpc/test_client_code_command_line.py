@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from tests.fixtures_client import answering
 from tests.fixtures_client_code import FakeCode, code_services
-from tests.fixtures_client_command_line import Terminal, answering
+from tests.fixtures_client_command_line import Terminal
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import graph_service_pb2 as graph_pb
 
@@ -177,6 +178,19 @@ async def test_nodes_of_others_hide_no_code(trimem: Terminal, code: FakeCode, mo
     code.fake.act = graph_of()
     assert "m.f  function f.py:3  ours" in (await trimem("callers", "f", "--max-nodes", "7")).output
     assert code.fake.requests[-1].max_nodes == 7
+
+
+async def test_names_are_looked_for_among_many_and_not_among_all(
+    trimem: Terminal, code: FakeCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code.fake.act = graph_of()
+    monkeypatch.setattr("trimem.client.cli.code_graph._PASSED", 2)
+    found = await trimem("callers", "f")
+    assert found.output.startswith("m.e.f  external")
+    assert "only the first 2 names like that were looked at: --repository" in found.problems
+    monkeypatch.setattr("trimem.client.cli.code_graph._PASSED", 9)
+    monkeypatch.setattr("trimem.client.cli.code_graph._LOOKED_AT", 2)
+    assert "2 or more are called f: the first 1" in (await trimem("callers", "f", "-n", "1")).problems
 
 
 async def test_lines_end_where_they_are_counted(trimem: Terminal, code: FakeCode) -> None:

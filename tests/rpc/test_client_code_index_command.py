@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from structlog.testing import capture_logs
 
 from servicekit.errors import FailedPreconditionError
 from tests.fixtures_client_code import FakeCode, code_services
-from tests.fixtures_client_command_line import Terminal
+from tests.fixtures_client_command_line import BrokenEntry, Terminal, break_disk
+from trimem.client.cli.code_progress import Bar
 from trimem.client.cli.code_reading import Folder
 from trimem.client.cli.code_sending import Sending
 from trimem.client.indexing import MOST_FILES
@@ -139,18 +141,47 @@ async def test_files_of_a_folder_that_cannot_be_read_are_kept(
     trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await trimem("index", str(top))
-    scandir = os.scandir
 
-    def deny(descriptor: int) -> Any:
-        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "src":
-            raise PermissionError(13, "Permission denied")
-        return scandir(descriptor)
+    def deny(_entries: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("trimem.client.cli.code_walking.os.scandir", deny)
+    break_disk(monkeypatch, "src", deny)
     ended = await trimem("index", str(top))
     assert ended.status == 1
     assert ended.problems == "trimem: src/: cannot be read: Permission denied\n"
     assert set(code.repositories["ours"]) == {"a.py", "src/b.go"}
+
+
+async def test_files_of_a_folder_that_breaks_off_are_named_once(
+    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "src" / "c.go").write_text("package c\n")
+    await trimem("index", str(top))
+
+    def break_off(entries: Any) -> Any:
+        yield next(entries)
+        raise OSError(EIO, "Input/output error")
+
+    break_disk(monkeypatch, "src", break_off)
+    ended = await trimem("index", str(top), "--json")
+    assert ended.problems == "trimem: src/: cannot be read: Input/output error\n"
+    document = json.loads(ended.output)
+    assert [document[name] for name in ("stored", "unchanged", "deleted", "failed")] == [0, 3, 0, 1]
+
+
+@pytest.mark.parametrize(("folder", "name", "method"), [("src", "b.go", "stat"), ("ours", "src", "is_dir")])
+async def test_what_cannot_be_looked_at_is_kept_with_all_that_may_be_in_it(
+    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch, *, folder: str, name: str, method: str
+) -> None:
+    await trimem("index", str(top))
+    (top / "a.py").unlink()
+    break_disk(
+        monkeypatch, folder, lambda found: (BrokenEntry(one, method) if one.name == name else one for one in found)
+    )
+    ended = await trimem("index", str(top))
+    assert ended.status == 1
+    assert ended.problems.endswith(f"{name}: cannot be read: Input/output error\n")
+    assert set(code.repositories["ours"]) == {"src/b.go"}
 
 
 async def test_what_vanishes_or_becomes_a_link_before_it_is_read_is_not_sent(
@@ -184,6 +215,29 @@ async def test_a_terminal_sees_files_a_second_and_problems_above_them(
     assert "files/s" in ended.problems
     assert "trimem: a.py: file.content: is odd" in ended.problems
     assert "files/s" not in ended.output
+
+
+async def test_progress_counts_each_file_once(
+    trimem: Terminal, code: FakeCode, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(MOST_FILES):
+        (top / f"{number}.py").write_text(str(number))
+    await trimem("index", str(top))
+    for number in range(100, 100 + MOST_FILES):
+        (top / f"{number}.py").write_text(str(number))
+    code.refused = {"100.py"}
+    code.calls.clear()
+    shown: list[int] = []
+
+    def show(_bar: Bar, done: int) -> None:
+        if not (code.calls and code.calls[-1][-1].HasField("commit")):
+            shown.append(done)
+
+    monkeypatch.setattr(Bar, "show", show)
+    (top / "binary.py").write_bytes(b"\0")
+    await trimem("index", str(top))
+    # Those that are not sent, one by one, and then the call of the new ones.
+    assert shown == [*range(1, MOST_FILES + 4), 2 * MOST_FILES + 3]
 
 
 async def test_an_empty_folder_does_not_empty_a_repository(trimem: Terminal, code: FakeCode, tmp_path: Path) -> None:

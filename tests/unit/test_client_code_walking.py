@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures_client_command_line import BrokenEntry, break_disk
 from trimem.client.cli.code_ignoring import Ignoring, repository_name
 from trimem.client.cli.code_reading import ChangedError, Folder, NotRegularError
 from trimem.client.cli.code_walking import Found, Selection, Skipped, Walk
@@ -113,6 +114,38 @@ def test_large_files_are_skipped(top: Path, folder: Folder) -> None:
     write(top, "just.py", text="x" * 1000)
     found = walk(folder)
     assert (found.files, found.skipped) == (["just.py"], {"large.py": Skipped.TOO_LARGE})
+
+
+def test_a_file_that_vanishes_takes_no_other_with_it(
+    top: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"a/{number}.py" for number in range(9)]
+    write(top, *paths)
+    is_ignored = Ignoring.is_ignored
+
+    def vanish(self: Ignoring, path: str, *, is_folder: bool) -> bool:
+        if path == paths[4]:
+            (top / path).unlink()
+        return is_ignored(self, path, is_folder=is_folder)
+
+    monkeypatch.setattr(Ignoring, "is_ignored", vanish)
+    found = walk(folder)
+    assert found.files == paths[:4] + paths[5:]
+    assert (found.skipped, found.problems) == ({paths[4]: Skipped.VANISHED}, {})
+
+
+@pytest.mark.parametrize("method", ["is_dir", "stat"])
+def test_an_entry_that_cannot_be_looked_at_takes_no_other_with_it(
+    top: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    paths = [f"a/{number}.py" for number in range(9)]
+    write(top, *paths)
+    break_disk(
+        monkeypatch, "a", lambda found: (BrokenEntry(one, method) if one.name == "4.py" else one for one in found)
+    )
+    found = walk(folder)
+    assert found.files == paths[:4] + paths[5:]
+    assert (found.skipped, found.problems) == ({}, {paths[4]: "cannot be read: Input/output error"})
 
 
 def test_names_that_are_no_utf8_are_a_problem_of_their_own(top: Path, folder: Folder) -> None:
@@ -227,6 +260,29 @@ def test_patterns_that_take_forever_are_passed_over_and_told_once(
         f"s/{name}",
     ]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_lines_of_a_gitignore_end_as_in_git(top: Path, folder: Folder) -> None:
+    (top / ".gitignore").write_bytes(b"\xef\xbb\xbf*.tmp\r\nx\x0c*.py\n*.log\r\n")
+    write(top, "a.tmp", "a.py", "a.log")
+    assert walk(folder).files == [".gitignore", "a.py"]
+
+
+def test_a_gitignore_that_is_too_large_is_none_and_told(
+    top: Path, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(top, "in/.gitignore", text="*.py\n" + "#" * 1024 * 1024)
+    write(top, "in/a.py")
+    assert walk(folder).files == ["in/a.py"]
+    assert f"{top}/in/.gitignore: too large" in capsys.readouterr().err
+
+
+def test_who_complains_of_patterns_says_of_which_file(top: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(top, ".git/info/exclude", text="*a*a*a*a*a*a*ab\n")
+    folder = Folder(top)
+    assert walk(folder).files == []
+    folder.close()
+    assert f"{top}/.git/info/exclude: patterns with many wildcards" in capsys.readouterr().err
 
 
 def test_a_file_that_leads_to_a_repository_is_none_of_its_files(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from trimem.client.errors import TrimemError
+
 
 class CodeKind(StrEnum):
     """What a chunk is a piece of."""
@@ -52,7 +54,7 @@ class FileResult:
 
     path: str
     #: Why it was not stored; None when it was.
-    error: Exception | None
+    error: TrimemError | None
     cut_method: CutMethod | None
     #: What is remarkable about it.
     note: str

@@ -1,12 +1,11 @@
 """`trimem code callers` and `trimem code graph`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from trimem.client import EdgeConfidence, EdgeDirection, Node, Traversal, TrimemClient
+from trimem.client import Edge, EdgeConfidence, EdgeDirection, Node, Traversal, TrimemClient
 from trimem.client.cli import graph_formats
 from trimem.client.cli.arguments import examples
 from trimem.client.cli.code_search import RepositoryOption
@@ -33,8 +32,10 @@ _CODE = "code/"
 #: What can be called.
 _CALLED = ("function", "method", "class", "external")
 
-#: Names that are looked at to find those that are meant, and that are proposed when there is none.
+#: Names of code that are looked at to find those that are meant, all that are gone through for them, and how many are
+#: proposed when there is none.
 _LOOKED_AT = 500
+_PASSED = 5_000
 _PROPOSED = 5
 
 _WRITERS: dict[Format, Callable[[Traversal], Iterator[str]]] = {
@@ -68,12 +69,12 @@ def callers(
             found = client.traverse(
                 node.id, direction=EdgeDirection.IN, edge_types=["calls"], max_depth=depth, max_nodes=most_nodes
             )
-            callers = [step for step in steps(found, EdgeDirection.IN) if step.edge is not None]
+            calling = [(step, step.edge) for step in steps(found, EdgeDirection.IN) if step.edge is not None]
             if as_json:
-                calls = [{**_call(step), "node": document_of(step.node), "depth": step.depth} for step in callers]
-                emit({"node": document_of(node), "callers": calls, "complete": found.complete})
+                documents = [_document(step, call) for step, call in calling]
+                emit({"node": document_of(node), "callers": documents, "complete": found.complete})
             else:
-                _show_callers(node, callers)
+                _show_callers(node, calling)
                 _say_whether(found)
 
 
@@ -120,9 +121,16 @@ def _named(client: TrimemClient, name: str, repository: str, limit: int, types: 
     options = NodeOptions(types=types)
     if repository:
         options["namespace"] = f"{_CODE}{repository}"
-    # Those of other namespaces do not count: of them others may have made any number.
-    of_code = (node for node in client.search_nodes(name, **options) if node.namespace.startswith(_CODE))
-    nodes = list(islice(of_code, _LOOKED_AT))
+    nodes: list[Node] = []
+    for seen, node in enumerate(client.search_nodes(name, **options), start=1):
+        # Those of other namespaces do not count: of them others may have made any number. We look at many, not at all.
+        if node.namespace.startswith(_CODE):
+            nodes.append(node)
+        if len(nodes) == _LOOKED_AT:
+            break
+        if seen == _PASSED:
+            complain(f"only the first {seen:,} names like that were looked at: --repository looks at those of one")
+            break
     named = [node for node in nodes if node.label == name or node.label.endswith(f".{name}")]
     if not named:
         similar = ", ".join(dict.fromkeys(node.label for node in nodes[:_PROPOSED]))
@@ -130,28 +138,35 @@ def _named(client: TrimemClient, name: str, repository: str, limit: int, types: 
         raise typer.Exit(NOT_FOUND)
     named.sort(key=lambda node: node.type == "external")
     if len(named) > limit:
-        complain(f"{len(named)} are called {name}: the first {limit}; a longer name, or --limit, says which")
+        more = " or more" if len(nodes) == _LOOKED_AT and nodes[-1] in named else ""
+        complain(f"{len(named)}{more} are called {name}: the first {limit}; a longer name, or --limit, says which")
     return named[:limit]
 
 
-def _call(step: Step) -> dict[str, Any]:
-    """Where and how surely a caller calls."""
-    edge = step.edge
-    assert edge is not None  # noqa: S101 - a caller is led to by a call
-    lines = edge.properties.get("lines")
-    return {"lines": lines if isinstance(lines, list) else [], "confidence": edge.confidence}
+def _document(step: Step, call: Edge) -> dict[str, Any]:
+    """A caller, and where and how surely it calls."""
+    return {
+        "lines": _lines(call),
+        "confidence": call.confidence,
+        "node": document_of(step.node),
+        "depth": step.depth,
+    }
 
 
-def _show_callers(node: Node, callers: Sequence[Step]) -> None:
+def _lines(call: Edge) -> list[Any]:
+    lines = call.properties.get("lines")
+    return lines if isinstance(lines, list) else []
+
+
+def _show_callers(node: Node, calling: Sequence[tuple[Step, Edge]]) -> None:
     repository = node.namespace.removeprefix(_CODE)
     print(plain(f"{node.label}  {mark_of(node) or f'{node.type} '}{place_of(node)}  {repository}".rstrip()))
-    if not callers:
+    if not calling:
         print("  no callers are known")
-    for step in callers:
-        call = _call(step)
+    for step, call in calling:
         path = step.node.properties.get("path", "")
-        places = ", ".join(f"{path}:{line}" for line in call["lines"]) or place_of(step.node)
-        confidence = (call["confidence"] or "").lower()
+        places = ", ".join(f"{path}:{line}" for line in _lines(call)) or place_of(step.node)
+        confidence = (call.confidence or "").lower()
         print("  " * step.depth + plain(f"{step.node.label}  {places}  {confidence}".rstrip()))
 
 

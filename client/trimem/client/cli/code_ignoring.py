@@ -28,7 +28,6 @@ VENDORED_FILES = re.compile(
 #: A .gitignore has some lines; one that is larger is none.
 _MOST_BYTES = 1024 * 1024
 
-
 #: Wildcards in a pattern that what comes before them leaves a choice; those of people have one or two.
 _MOST_WILDCARDS = 3
 
@@ -74,7 +73,7 @@ class Ignoring:
             return known
         outer = self._rules_of(folder.rpartition("/")[0]) if folder else self._outer
         prefix = f"{folder}/" if folder else ""
-        own = self._read(f"{prefix}.gitignore", f"{self._above}{prefix}")
+        own = self._read(self._folder, f"{prefix}.gitignore", f"{self._above}{prefix}")
         self._rules[folder] = found = (*outer, own) if own else outer
         return found
 
@@ -96,23 +95,29 @@ class Ignoring:
                 continue
             try:
                 for file in files:
-                    rules = self._read(file, "" if base == "." else f"{base}/", outer)
+                    rules = self._read(outer, file, "" if base == "." else f"{base}/")
                     found += [rules] if rules else []
             finally:
                 outer.close()
         return tuple(found)
 
-    def _read(self, path: str, base: str, folder: Folder | None = None) -> Rules | None:
+    def _read(self, folder: Folder, path: str, base: str) -> Rules | None:
         try:
-            text = (folder or self._folder).read(path, _MOST_BYTES).decode(errors="replace")
+            content = folder.read(path, _MOST_BYTES)
         except OSError:
             return None
-        lines = text.splitlines()
-        if slow := [line for line in lines if not line.startswith("#") and _is_slow(line)]:
-            lines = [line for line in lines if line not in slow]
-            if not self._has_told:
-                complain(f"{base}.gitignore: patterns with many wildcards are passed over, such as {slow[0][:80]}")
+        if len(content) > _MOST_BYTES:
+            complain(f"{folder.path / path}: too large to be rules, and passed over")
+            return None
+        lines, slow = [], ""
+        for line in content.decode("utf-8-sig", errors="replace").split("\n"):  # as git does: other ends are none
+            if line.startswith("#") or not _is_slow(line):
+                lines.append(line.removesuffix("\r"))
+            else:
+                slow = slow or line
+        if slow and not self._has_told:
             self._has_told = True
+            complain(f"{folder.path / path}: patterns with many wildcards are passed over, such as {slow[:80]}")
         try:
             return Rules(base, GitIgnoreSpec.from_lines(lines))
         except ValueError:  # of a pattern that is none; git passes over it

@@ -6,30 +6,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class Bar:
+class Bar(Progress):
     """How many of the files are settled, and how many a second."""
 
     def __init__(self, total: int) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
             BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=total)
+        self._files = self.add_task("", total=total)
+        self._total = total
         self._began = time.monotonic()
 
-    def __enter__(self) -> "Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._progress.stop()
-
     def show(self, done: int) -> None:
-        """Show how far it is."""
-        rate = done / max(time.monotonic() - self._began, 0.001)
-        self._progress.update(self._task, completed=done, description=f"{rate:,.0f} files/s")
-
-    def resolve(self) -> None:
-        """Say that the files are through, and what is done now."""
-        self._progress.update(self._task, description="resolving calls and imports")
+        """Show how far it is; with the last file begins what comes after all of them."""
+        rate = f"{done / max(time.monotonic() - self._began, 0.001):,.0f} files/s"
+        after = ", resolving calls and imports" if done >= self._total else ""
+        self.update(self._files, completed=done, description=f"{rate}{after}")

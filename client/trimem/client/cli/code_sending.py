@@ -1,6 +1,6 @@
 """The files of a folder on their way into the index: those that changed, and the names of the others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from errno import ELOOP, ENOTDIR
 from hashlib import sha256
 
@@ -21,8 +21,8 @@ class Sending:
         self._client = client
         self._folder = folder
         self._most_bytes = most_bytes
-        #: Files that need not be sent, of which `_unchanged` are named.
-        self._passed = self._unchanged = 0
+        #: Files that need not be sent.
+        self._passed = 0
         self.repository = repository
         self.found = found
         self.result = IndexResult()
@@ -42,7 +42,7 @@ class Sending:
 
         def settle(result: IndexResult) -> None:
             self._settle(result)
-            bar.show(self._passed + result.settled - self._unchanged)
+            self._show(bar)
 
         for path, problem in self.found.problems.items():
             complain(f"{path}: {problem}")
@@ -71,18 +71,23 @@ class Sending:
                 yield path, content
                 continue
             self._passed += 1
-            bar.show(self._passed + self.result.settled - self._unchanged)
+            self._show(bar)
             if content is not None or (path in self.found.problems and path in known):
-                self._unchanged += 1
                 yield UnchangedFile(path, known[path])
-        # Of a folder that cannot be read nobody knows what is gone: its files are kept.
-        unknown = tuple(path for path in self.found.problems if path.endswith("/"))
+        for path in self._unknown(known):
+            yield UnchangedFile(path, known[path])
+
+    def _unknown(self, known: Iterable[str]) -> Iterator[str]:
+        """Stored files that may still be there: what could not be looked at is kept, and all that may be in it."""
+        found = self.found
+        seen = {*found.files, *found.skipped}
+        above = tuple(path.removesuffix("/") + "/" for path in found.problems if path not in seen)
         for path in known:
-            if path.startswith(unknown) or "/" in unknown:
-                self._passed += 1
-                self._unchanged += 1
-                yield UnchangedFile(path, known[path])
-        bar.resolve()
+            if path not in seen and ("/" in above or f"{path}/".startswith(above)):
+                yield path
+
+    def _show(self, bar: Bar) -> None:
+        bar.show(self._passed + self.result.stored + self.result.failed)
 
     def _read(self, path: str) -> bytes | None:
         """What is in a file; None when it is not to be sent, which is noted."""
@@ -113,7 +118,7 @@ class Sending:
         for one in result.results:
             if one.error is not None:
                 self._refused.add(one.path)
-                self._fail(one.path, str(one.error))
+                self._fail(one.path, one.error.message)
             elif one.note:
                 self.notes[one.path] = one.note
 

@@ -43,7 +43,7 @@ class Found:
 
     files: list[str] = field(default_factory=list)
     skipped: dict[str, Skipped] = field(default_factory=dict)
-    #: Files that were not read, with the reason, and folders that nobody knows the files of.
+    #: What could not be looked at, with the reason: files, and folders, whose files nobody knows.
     problems: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
@@ -78,21 +78,35 @@ class Walk:
                     path = f"{folder}{entry.name}"
                     if not _is_text(path):
                         self._found.problems[shown(path)] = "the name is not UTF-8"
-                    elif entry.is_symlink():
-                        self._found.skipped[path] = Skipped.LINK
-                    elif entry.is_dir(follow_symlinks=False):
-                        if self._wants_folder(path, entry.name):
-                            yield f"{path}/"
-                    elif not entry.is_file(follow_symlinks=False):
-                        self._found.skipped[path] = Skipped.SPECIAL
-                    elif (reason := self._against_file(path, entry)) is None:
-                        self._found.files.append(path)
-                    else:
-                        self._found.skipped[path] = reason
+                    elif self._take(path, entry):
+                        yield f"{path}/"
         except FileNotFoundError:
             self._found.skipped[folder or "/"] = Skipped.VANISHED
         except OSError as error:
             self._found.problems[folder or "/"] = f"cannot be read: {error.strerror}"
+
+    def _take(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Note what one entry is, whatever happens to it meanwhile. Returns whether it is a folder that is wanted."""
+        reason: Skipped | None
+        try:
+            if entry.is_symlink():
+                reason = Skipped.LINK
+            elif entry.is_dir(follow_symlinks=False):
+                return self._wants_folder(path, entry.name)
+            elif not entry.is_file(follow_symlinks=False):
+                reason = Skipped.SPECIAL
+            else:
+                reason = self._against_file(path, entry)
+        except FileNotFoundError:
+            reason = Skipped.VANISHED
+        except OSError as error:
+            self._found.problems[path] = f"cannot be read: {error.strerror}"
+            return False
+        if reason is None:
+            self._found.files.append(path)
+        else:
+            self._found.skipped[path] = reason
+        return False
 
     def _wants_folder(self, path: str, name: str) -> bool:
         reason = None

@@ -111,8 +111,8 @@ def mark_of(node: Node) -> str:
 
 def confidence_of(edge: Edge) -> str:
     """What to say of an edge that is not sure."""
-    unsure = edge.confidence not in (None, EdgeConfidence.RESOLVED)
-    return f"  ({edge.confidence.lower()})" if unsure and edge.confidence else ""
+    confidence = edge.confidence or EdgeConfidence.RESOLVED
+    return "" if confidence is EdgeConfidence.RESOLVED else f"  ({confidence.lower()})"
 
 
 def _inner(traversal: Traversal, ids: dict[str, str]) -> Iterator[Edge]:

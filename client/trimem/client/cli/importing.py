@@ -53,7 +53,7 @@ def import_events(
         source = _opened(stack, file)
         rejected = Rejects(stack, rejects)
         client = stack.enter_context(session_of(context).open_for_long())
-        bar = _Bar(source)
+        bar = Bar(source)
         importing = Import(client, source, rejected, bar)
         try:
             with bar:
@@ -67,7 +67,7 @@ def import_events(
 class Import:
     """One run: lines in, results beside them."""
 
-    def __init__(self, client: TrimemClient, source: BinaryIO, rejects: "Rejects", bar: "_Bar") -> None:
+    def __init__(self, client: TrimemClient, source: BinaryIO, rejects: "Rejects", bar: "Bar") -> None:
         self._client = client
         self._source = source
         self._rejects = rejects
@@ -98,7 +98,7 @@ class Import:
         self.summary = tally(self.summary, [result])
         if isinstance(result, TrimemError) and not isinstance(result, AlreadyExistsError):
             self._rejects.add(line, result.message)
-        self._bar.advance(line.end, self.summary)
+        self._bar.show(line.end, self.summary)
 
 
 class Rejects:
@@ -124,28 +124,21 @@ class Rejects:
             complain(f"line {line.number}: {reason}")
 
 
-class _Bar:
+class Bar(Progress):
     """Progress on a terminal, and nothing elsewhere. As long as it is there, what is printed stands above it."""
 
     def __init__(self, source: BinaryIO) -> None:
         console = Console(stderr=True)
         size = _size(source)
         begin = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
-        self._progress = Progress(
+        super().__init__(
             *begin, TextColumn("{task.description}"), console=console, transient=True, disable=not console.is_terminal
         )
-        self._task = self._progress.add_task("importing", total=size)
+        self._bytes = self.add_task("importing", total=size)
 
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._progress.stop()
-
-    def advance(self, position: int, summary: ImportSummary) -> None:
+    def show(self, position: int, summary: ImportSummary) -> None:
         """Show how far it is."""
-        self._progress.update(self._task, completed=position, description=f"{summary.settled:,} events")
+        self.update(self._bytes, completed=position, description=f"{summary.settled:,} events")
 
 
 def _report(summary: ImportSummary, rejects: Rejects, *, as_json: bool, is_done: bool) -> None:
