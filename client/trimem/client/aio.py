@@ -141,16 +141,9 @@ class AsyncTrimemClient(AsyncCodeCalls, AsyncGraphCalls):
         """Remove an event for good. Raises NotFoundError."""
         await self._run(calls.delete(event_id, self._time(timeout)))
 
-    async def list(
-        self, *, timeout: float | None = None, **options: Unpack[ListOptions]
-    ) -> AsyncGenerator[Event, None]:
+    def list(self, *, timeout: float | None = None, **options: Unpack[ListOptions]) -> AsyncGenerator[Event, None]:
         """All events within the filters, newest first, page by page. `timeout` is for each page."""
-        token, more = "", True
-        while more:
-            events, token = await self._run(calls.list_events(token, self._time(timeout), options))
-            for event in events:
-                yield event
-            more = bool(token)
+        return self._pages(lambda token: calls.list_events(token, self._time(timeout), options))
 
     async def search(
         self, query: str = "", *, page_token: str = "", timeout: float | None = None, **options: Unpack[SearchOptions]

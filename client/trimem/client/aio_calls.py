@@ -1,7 +1,7 @@
 """How an async client makes its calls. `sync_calls.py` is made of this file by `client/generate.py`."""
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -41,6 +41,15 @@ class AsyncCalls:
 
     async def _run(self, call: Call[T]) -> T:
         return await self._finish(self._begin(call))
+
+    async def _pages(self, page: Callable[[str], Call[tuple[list[T], str]]]) -> AsyncGenerator[T, None]:
+        """All of a list. `page` makes of a token the call for a page, which tells the token of the next one."""
+        token, more = "", True
+        while more:
+            found, token = await self._run(page(token))
+            for one in found:
+                yield one
+            more = bool(token)
 
     async def _pipelined(self, source: AsyncGenerator[Call[T], None]) -> AsyncGenerator[T, None]:
         """The results of calls in order, a few calls ahead of who asks for them."""

@@ -61,28 +61,18 @@ class AsyncCodeCalls(AsyncCalls):
         """Remove all files and chunks, and the graph, of a repository. Raises NotFoundError."""
         return await self._run(calls.delete_repository(repository, timeout))
 
-    async def list_repositories(self, *, timeout: float | None = None) -> AsyncGenerator[Repository, None]:
+    def list_repositories(self, *, timeout: float | None = None) -> AsyncGenerator[Repository, None]:
         """All repositories, by name. `timeout` is for each page."""
-        token, more = "", True
-        while more:
-            repositories, token = await self._run(calls.list_repositories(token, self._time(timeout)))
-            for repository in repositories:
-                yield repository
-            more = bool(token)
+        return self._pages(lambda token: calls.list_repositories(token, self._time(timeout)))
 
-    async def list_files(
+    def list_files(
         self, repository: str, *, path: str = "", timeout: float | None = None
     ) -> AsyncGenerator[SourceFile, None]:
         """All files of a repository, by path; none of one that is not known. `timeout` is for each page.
 
         `path` is what their paths begin with, or a pattern as of `search_code`.
         """
-        token, more = "", True
-        while more:
-            files, token = await self._run(calls.list_files(repository, path, token, self._time(timeout)))
-            for file in files:
-                yield file
-            more = bool(token)
+        return self._pages(lambda token: calls.list_files(repository, path, token, self._time(timeout)))
 
     async def get_chunk(self, chunk_id: str, *, timeout: float | None = None) -> CodeChunk:
         """The chunk with this id. Raises NotFoundError."""

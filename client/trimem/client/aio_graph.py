@@ -16,19 +16,14 @@ class AsyncGraphCalls(AsyncCalls):
         """The node with this id. Raises NotFoundError."""
         return await self._run(calls.get_node(node_id, self._time(timeout)))
 
-    async def search_nodes(
+    def search_nodes(
         self, query: str = "", *, timeout: float | None = None, **options: Unpack[NodeOptions]
     ) -> AsyncGenerator[Node, None]:
         """All nodes whose labels have the words of a query, best first; without one all, by label.
 
         `timeout` is for each page.
         """
-        token, more = "", True
-        while more:
-            nodes, token = await self._run(calls.search_nodes(query, token, self._time(timeout), options))
-            for node in nodes:
-                yield node
-            more = bool(token)
+        return self._pages(lambda token: calls.search_nodes(query, token, self._time(timeout), options))
 
     async def traverse(
         self, start_ids: str | Iterable[str], *, timeout: float | None = None, **options: Unpack[TraverseOptions]

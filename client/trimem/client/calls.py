@@ -1,6 +1,6 @@
 """What each method sends, how its answer is read, and what a failure means: all but the sending."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Never, TypeVar
 from uuid import uuid4
@@ -49,8 +49,8 @@ class Call(Generic[T]):
     """One call, which may be made again after it failed: everything that could write twice carries a request id."""
 
     method: str
-    #: One message, or those of a stream; None when nothing is left to ask.
-    request: Message | Sequence[Message] | None
+    #: One message, or those of a stream, any number of times; None when nothing is left to ask.
+    request: Message | Iterable[Message] | None
     #: Makes the result of the answer: of one message, or of the list of those of a stream.
     read: Callable[[Any], T]
     timeout: float

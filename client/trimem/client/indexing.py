@@ -1,6 +1,6 @@
 """Files of a repository in calls of bounded size, and a last one that names them all and commits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
@@ -151,26 +151,18 @@ class FileBatch:
         return Answer(failed_count=1, results=[pb.FileResult(path=self._requests[0].file.path, error=status)])
 
 
-class Naming(Sequence[pb.IndexFilesRequest]):
+class Naming:
     """The messages that name all files as they are stored, and commit; made one by one, as there may be many."""
 
-    def __init__(self, repository: str, hashes: dict[str, str], *, keep_others: bool) -> None:
+    def __init__(self, repository: str, hashes: Mapping[str, str], *, keep_others: bool) -> None:
         self._repository = repository
-        self._files = list(hashes.items())
+        self._hashes = hashes
         self._keep_others = keep_others
 
-    def __len__(self) -> int:
-        return len(self._files) + 1
-
-    def __getitem__(self, place: int) -> pb.IndexFilesRequest:  # type: ignore[override]  # nobody slices it
-        request = pb.IndexFilesRequest(repository="" if place else self._repository)
-        if place < len(self._files):
-            path, content_hash = self._files[place]
-            request.unchanged.path = path
-            request.unchanged.content_hash = content_hash
-        elif place == len(self._files):
-            request.commit.keep_others = self._keep_others
-            request.commit.SetInParent()
-        else:
-            raise IndexError(place)
-        return request
+    def __iter__(self) -> Iterator[pb.IndexFilesRequest]:
+        repository = self._repository
+        for path, content_hash in self._hashes.items():
+            unchanged = pb.FileUnchanged(path=path, content_hash=content_hash)
+            yield pb.IndexFilesRequest(repository=repository, unchanged=unchanged)
+            repository = ""
+        yield pb.IndexFilesRequest(repository=repository, commit=pb.Commit(keep_others=self._keep_others))

@@ -140,11 +140,7 @@ class TrimemClient(CodeCalls, GraphCalls):
 
     def list(self, *, timeout: float | None = None, **options: Unpack[ListOptions]) -> Generator[Event, None, None]:
         """All events within the filters, newest first, page by page. `timeout` is for each page."""
-        token, more = "", True
-        while more:
-            events, token = self._run(calls.list_events(token, self._time(timeout), options))
-            yield from events
-            more = bool(token)
+        return self._pages(lambda token: calls.list_events(token, self._time(timeout), options))
 
     def search(
         self, query: str = "", *, page_token: str = "", timeout: float | None = None, **options: Unpack[SearchOptions]

@@ -1,7 +1,7 @@
 """How a client makes its calls. Made by `client/generate.py`."""
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import grpc
@@ -41,6 +41,14 @@ class Calls:
 
     def _run(self, call: Call[T]) -> T:
         return self._finish(self._begin(call))
+
+    def _pages(self, page: Callable[[str], Call[tuple[list[T], str]]]) -> Generator[T, None, None]:
+        """All of a list. `page` makes of a token the call for a page, which tells the token of the next one."""
+        token, more = "", True
+        while more:
+            found, token = self._run(page(token))
+            yield from found
+            more = bool(token)
 
     def _pipelined(self, source: Generator[Call[T], None, None]) -> Generator[T, None, None]:
         """The results of calls in order, a few calls ahead of who asks for them."""

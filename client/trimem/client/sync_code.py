@@ -63,11 +63,7 @@ class CodeCalls(Calls):
 
     def list_repositories(self, *, timeout: float | None = None) -> Generator[Repository, None, None]:
         """All repositories, by name. `timeout` is for each page."""
-        token, more = "", True
-        while more:
-            repositories, token = self._run(calls.list_repositories(token, self._time(timeout)))
-            yield from repositories
-            more = bool(token)
+        return self._pages(lambda token: calls.list_repositories(token, self._time(timeout)))
 
     def list_files(
         self, repository: str, *, path: str = "", timeout: float | None = None
@@ -76,11 +72,7 @@ class CodeCalls(Calls):
 
         `path` is what their paths begin with, or a pattern as of `search_code`.
         """
-        token, more = "", True
-        while more:
-            files, token = self._run(calls.list_files(repository, path, token, self._time(timeout)))
-            yield from files
-            more = bool(token)
+        return self._pages(lambda token: calls.list_files(repository, path, token, self._time(timeout)))
 
     def get_chunk(self, chunk_id: str, *, timeout: float | None = None) -> CodeChunk:
         """The chunk with this id. Raises NotFoundError."""

@@ -23,11 +23,7 @@ class GraphCalls(Calls):
 
         `timeout` is for each page.
         """
-        token, more = "", True
-        while more:
-            nodes, token = self._run(calls.search_nodes(query, token, self._time(timeout), options))
-            yield from nodes
-            more = bool(token)
+        return self._pages(lambda token: calls.search_nodes(query, token, self._time(timeout), options))
 
     def traverse(
         self, start_ids: str | Iterable[str], *, timeout: float | None = None, **options: Unpack[TraverseOptions]

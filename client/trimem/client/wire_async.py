@@ -1,7 +1,7 @@
 """Sending calls with grpc.aio. `wire_sync` has the same functions for grpc."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -27,7 +27,7 @@ def open_channel(to: Connection) -> Channel:
     return grpc.aio.secure_channel(to.target, to.credentials, options=OPTIONS)
 
 
-def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> Any:
+def begin(method: Any, request: Message | Iterable[Message], **options: Any) -> Any:
     """Send a call without waiting for its answer."""
     return method(request, **options)
 

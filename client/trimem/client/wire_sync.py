@@ -1,7 +1,7 @@
 """Sending calls with grpc. `wire_async` has the same functions for grpc.aio."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -24,7 +24,7 @@ def open_channel(to: Connection) -> Channel:
     return grpc.secure_channel(to.target, to.credentials, options=OPTIONS)
 
 
-def begin(method: Any, request: Message | Sequence[Message], **options: Any) -> Any:
+def begin(method: Any, request: Message | Iterable[Message], **options: Any) -> Any:
     """Send a call without waiting for its answer."""
     # Not `method(request)`, which waits for its answer: a future lets the next call be under way meanwhile. Methods
     # that answer with a stream have none, and do not wait.
