@@ -5,8 +5,7 @@ import hashlib
 import re
 import sysconfig
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,11 +120,6 @@ def edited(contents: Mapping[str, bytes], share: float) -> dict[str, bytes]:
     paths = [path for path, content in contents.items() if b"\ndef " in content]
     chosen = paths[:: max(1, round(1 / share))]
     return {**contents, **{path: _with_line(contents[path]) for path in chosen}}
-
-
-def kinds_of(questions: Sequence[Question]) -> Counter[str]:
-    """How many questions have how many answers."""
-    return Counter("one answer" if len(one.answers) == 1 else "several answers" for one in questions)
 
 
 def _with_line(content: bytes) -> bytes:
