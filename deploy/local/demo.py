@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -10,9 +9,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.local import demo_code
+from deploy.local.demo_output import answers_text, bar
 from deploy.local.passages import Passage, passages, source
 from deploy.local.questions import FIRST, QUESTIONS, Question
 from trimem.client import AlreadyExistsError, AsyncTrimemClient, EmbeddingState, Event, NewEvent, TrimemError
@@ -53,17 +52,14 @@ async def _import(memory: AsyncTrimemClient, found: Sequence[Passage], console: 
     console.print(f"\n[bold]Importing[/] {source()}: {len(found):,} passages of {len({p.topic for p in found})} topics")
     summary.passages = len(found)
     began = time.perf_counter()
-    with Progress(
-        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(), console=console,
-    ) as progress:  # fmt: skip
-        bar = progress.add_task("embed and store", total=len(found), rate="")
+    with bar(console) as progress:
+        task = progress.add_task("embed and store", total=len(found), rate="")
         waiting = iter(found)
         async with aclosing(memory.create_many(map(_event, found))) as results:
             async for result in results:
                 summary.stored += _is_new(next(waiting), result)
-                done = progress.tasks[bar].completed + 1
-                progress.update(bar, completed=done, rate=f"{done / (time.perf_counter() - began):,.0f}/s")
+                done = progress.tasks[task].completed + 1
+                progress.update(task, completed=done, rate=f"{done / (time.perf_counter() - began):,.0f}/s")
     summary.import_seconds = time.perf_counter() - began
     known = summary.passages - summary.stored
     console.print(
@@ -117,10 +113,8 @@ def _snippet(event: Event, width: int) -> str:
 
 
 def _conclude(console: Console, summary: Summary) -> None:
-    right = len(QUESTIONS) - len(summary.wrong)
     rate = f" ({summary.stored / summary.import_seconds:,.0f}/s)" if summary.stored else ""
     console.print(
         f"\n[bold]Summary[/]  {summary.passages:,} passages, {summary.stored:,} of them new{rate}; "
-        f"{right} of {len(QUESTIONS)} questions answered right; "
-        f"median answer {statistics.median(summary.answer_seconds) * 1000:.0f} ms"
+        + answers_text("questions", len(QUESTIONS), summary.wrong, summary.answer_seconds)
     )

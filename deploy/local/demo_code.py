@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from hashlib import sha256
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.local.code_questions import CALL_QUESTION, CODE_QUESTIONS, FIRST, CallQuestion, CodeQuestion
+from deploy.local.demo_output import answers_text, bar
 from deploy.local.library import REPOSITORY, files, source
 from trimem.client import (
     AsyncTrimemClient,
@@ -53,20 +52,17 @@ async def _index(
     console.print(f"\n[bold]Indexing[/] {source()}: {len(found):,} files")
     began = time.perf_counter()
     known = {file.path: file.content_hash async for file in memory.list_files(REPOSITORY)}
-    with Progress(
-        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(), console=console,
-    ) as progress:  # fmt: skip
-        bar = progress.add_task("cut, embed and store", total=len(found), rate="")
+    with bar(console) as progress:
+        task = progress.add_task("cut, embed and store", total=len(found), rate="")
 
         def show(result: IndexResult) -> None:
             rate = f"{result.settled / (time.perf_counter() - began):,.0f} files/s"
-            progress.update(bar, completed=result.settled, rate=rate)
+            progress.update(task, completed=result.settled, rate=rate)
 
         indexed = await memory.index_files(REPOSITORY, _to_index(found, known), on_progress=show)
     for one in indexed.results:
         if one.error is not None:
-            summary.not_indexed.append(f"{one.path} was not indexed: {one.error}")
+            summary.not_indexed.append(f"{one.path} was not indexed: {one.error.message}")
     summary.indexed, summary.index_seconds = indexed, time.perf_counter() - began
     console.print(
         f"  {indexed.stored:,} files stored, {indexed.unchanged:,} were there already, {indexed.embedded:,} chunks "
@@ -110,7 +106,7 @@ async def _ask_who_calls(
 ) -> None:
     began = time.perf_counter()
     namespace = f"code/{REPOSITORY}"
-    found = memory.search_nodes(question.name, namespace=namespace, page_size=FIRST)
+    found = memory.search_nodes(question.name, namespace=namespace)
     called = [node async for node in found if node.label == question.name]
     callers = set()
     console.print(f"\n[bold]{number}. who calls {question.name}?[/]", end="")
@@ -137,6 +133,5 @@ def _conclude(console: Console, summary: CodeSummary) -> None:
     rate = f" ({indexed.embedded / summary.index_seconds:,.0f}/s)" if indexed.embedded else ""
     console.print(
         f"\n[bold]Summary[/]  {indexed.settled:,} files of code, {indexed.embedded:,} chunks embedded{rate}; "
-        f"{count - len(summary.wrong)} of {count} questions about code answered right; "
-        f"median answer {statistics.median(summary.answer_seconds) * 1000:.0f} ms"
+        + answers_text("questions about code", count, summary.wrong, summary.answer_seconds)
     )
