@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.e2e.test_command_line import CommandLine
+from trimem.client import AsyncTrimemClient
 
 UPLOADS = '''"""Uploads of files."""
 
@@ -155,17 +156,22 @@ async def test_files_that_nobody_would_write(trimem: CommandLine, tmp_path: Path
     assert len(ended.problems.splitlines()) == 3
 
 
-async def test_a_run_that_is_killed_goes_on(trimem: CommandLine, tmp_path: Path, name: str) -> None:
-    for number in range(100):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+async def test_a_run_that_is_ended_goes_on(
+    trimem: CommandLine, tmp_path: Path, name: str, sent: signal.Signals, status: int
+) -> None:
+    for number in range(200):
         (tmp_path / f"{number}.py").write_text(f"def function_{number}():\n    return {number}\n")
     process = await trimem.start("code", "index", str(tmp_path), "-r", name)
-    async with asyncio.timeout(60):
-        while not (await trimem("code", "files", name, "--json")).output:
-            await asyncio.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    async with AsyncTrimemClient(trimem.environment["TRIMEM_URL"]) as client, asyncio.timeout(60):
+        while not [file async for file in client.list_files(name)]:
+            await asyncio.sleep(0.01)
+    process.send_signal(sent)
+    _output, problems = await process.communicate()
+    assert process.returncode == status
+    assert b"Traceback" not in problems
     again = (await trimem("code", "index", str(tmp_path), "-r", name, "--json")).document()
-    assert again["stored"] + again["unchanged"] == 100
+    assert again["stored"] + again["unchanged"] == 200
     assert again["unchanged"] > 0
 
 
