@@ -16,7 +16,8 @@ from store.repositories.graph import GraphRepository, NodeFilter, Walk, Walked
 from store.repositories.memory_graph import MemoryGraph
 from store.repositories.postgres.graph import PostgresGraph
 from store.servicers.graph_servicer import GraphServicer, GraphUseCases
-from tests.fixtures_store import NewDatabase, migrated, open_database, running, store_settings
+from tests.conftest import NewDatabase
+from tests.fixtures_store import open_database, running, store_settings
 from trimem.store.v1 import graph_service_pb2, graph_service_pb2_grpc
 
 #: Bytes that an answer may have, in most tests.
@@ -29,7 +30,7 @@ async def empty_graph(kind: str, new_database: NewDatabase) -> AsyncIterator[Gra
     if kind == "memory":
         yield MemoryGraph()
         return
-    async with open_database(await migrated(await new_database())) as database:
+    async with open_database(await new_database(migrated=True)) as database:
         yield PostgresGraph(database)
 
 

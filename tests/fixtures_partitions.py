@@ -10,7 +10,8 @@ from store.repositories.postgres.partitions import PostgresPartitions
 from store.repositories.status import Partition
 from store.use_cases.upkeep import Upkeep
 from store.wiring import Repositories
-from tests.fixtures_store import SPACE, NewDatabase, execute, migrated, new_event
+from tests.conftest import NewDatabase
+from tests.fixtures_store import SPACE, execute, new_event
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OLD_TIME = datetime(2024, 5, 31, 23, 59, 59, 999999, tzinfo=UTC)
@@ -28,7 +29,7 @@ class Nobody:
 
 async def without_partitions(new_database: NewDatabase) -> str:
     """A migrated database, as a new one is before the first month is made."""
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     parts = "SELECT inhrelid::regclass AS name FROM pg_inherits WHERE inhparent = 'events'::regclass"
     for row in await execute(url, parts):
         await execute(url, f"DROP TABLE {row['name']}")

@@ -37,6 +37,7 @@ from store.wiring import (
     open_embedding,
 )
 from tests.code_files import ThreadCutter
+from tests.conftest import NewDatabase
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import code_service_pb2_grpc as code_rpc
 from trimem.store.v1 import event_service_pb2 as pb
@@ -52,8 +53,6 @@ EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"
 SPACE = EmbeddingSpace("test/model", "", DIMENSION, "f" * 64)
 CODE_SPACE = EmbeddingSpace("test/code-model", "", DIMENSION, "c" * 64)
 OTHER_SPACE = replace(SPACE, model_name="test/other-model", fingerprint="0" * 64)
-
-NewDatabase = Callable[[], Awaitable[str]]
 
 
 def plan(url: str, dimension: int = DIMENSION) -> migrate.MigrationPlan:
@@ -305,7 +304,7 @@ async def stores(new_database: NewDatabase) -> AsyncIterator[StartStore]:
         servicer, target = await stack.enter_async_context(fake_embedder())
 
         async def start(*, cutter: Cutter | None = None, **options: Any) -> StoreUnderTest:
-            url = options.pop("database_url", None) or await migrated(await new_database())
+            url = options.pop("database_url", None) or await new_database(migrated=True)
             settings = store_settings(**({"database_url": url, "embedder_target": target} | options))
             database = await stack.enter_async_context(open_database(url))
             repositories = Repositories.of_postgres(database, settings.events_max_partitions)

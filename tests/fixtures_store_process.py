@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -43,8 +43,17 @@ def cutting_processes(pid: int | str = "self") -> set[int]:
     """The processes that cut files for a process."""
     pids: set[int] = set()
     for task in Path(f"/proc/{pid}/task").iterdir():
-        pids |= {int(child) for child in (task / "children").read_text().split()}
-    return {child for child in pids if b"cutting_child" in Path(f"/proc/{child}/cmdline").read_bytes()}
+        with suppress(OSError):  # a thread that has ended meanwhile
+            pids |= {int(child) for child in (task / "children").read_text().split()}
+    return {child for child in pids if b"cutting_child" in _command_line(child)}
+
+
+def _command_line(pid: int) -> bytes:
+    """Empty when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def are_running(pids: set[int]) -> bool:

@@ -137,12 +137,8 @@ def test_loading_holds_no_second_copy_of_the_weights(large: Path, precision: str
     measured = child(_LOAD, str(MINILM), str(large), precision)
     assert measured["weights"] == pytest.approx(51.7e6 * (4 if precision == "fp32" else 2), rel=0.05)
     assert measured["peak"] < 1.5 * measured["weights"] + 16 * MIB
-
-
-def test_a_loaded_model_takes_little_more_than_its_weights(large: Path) -> None:
-    """In another precision than that of the file. In the same one they are the file, mapped into memory."""
-    measured = child(_LOAD, str(MINILM), str(large), "bf16")
-    assert 0.9 * measured["weights"] < measured["after"] < 1.1 * measured["weights"] + 24 * MIB
+    if precision == "bf16":  # in that of the file the weights are the file, mapped into memory
+        assert 0.9 * measured["weights"] < measured["after"] < 1.1 * measured["weights"] + 24 * MIB
 
 
 def test_freed_memory_is_given_back_to_the_system() -> None:

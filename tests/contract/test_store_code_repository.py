@@ -18,7 +18,7 @@ from store.repositories.code import CodeCounts, CodeRepository
 from store.repositories.memory_code import MemoryCode, MemoryCodeData
 from store.repositories.postgres.code import PostgresCode
 from tests.conftest import NewDatabase
-from tests.fixtures_store import CODE_SPACE, DIMENSION, OTHER_SPACE, SPACE, migrated, open_database, text_vector
+from tests.fixtures_store import CODE_SPACE, DIMENSION, OTHER_SPACE, SPACE, open_database, text_vector
 
 SPACES = CodeSpaces(SPACE, CODE_SPACE)
 ALL = path_filter("")
@@ -30,7 +30,7 @@ async def code(request: pytest.FixtureRequest, new_database: NewDatabase) -> Asy
     if request.param == "memory":
         yield MemoryCode(MemoryCodeData(DIMENSION))
         return
-    async with open_database(await migrated(await new_database())) as database:
+    async with open_database(await new_database(migrated=True)) as database:
         yield PostgresCode(database)
 
 

@@ -22,7 +22,7 @@ from store.repositories.postgres import code_words as words_sql
 from store.repositories.postgres.code import PostgresCode
 from store.repositories.postgres.code_search import PostgresCodeSearch
 from tests.conftest import NewDatabase
-from tests.fixtures_store import OTHER_SPACE, SPACE, execute, migrated, open_database, text_vector
+from tests.fixtures_store import OTHER_SPACE, SPACE, execute, open_database, text_vector
 
 SPACES = CodeSpaces(text=SPACE, code=SPACE)
 REPOSITORY = "acme/backend"
@@ -59,7 +59,7 @@ async def kept(request: pytest.FixtureRequest, new_database: NewDatabase) -> Asy
         data = MemoryCodeData()
         yield Kept(MemoryCode(data), MemoryCodeSearch(data))
         return
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     async with open_database(url) as database:
         yield Kept(PostgresCode(database), PostgresCodeSearch(database), url)
 

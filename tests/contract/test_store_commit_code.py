@@ -9,7 +9,7 @@ from store.use_cases.commit_code import commit_code
 from store.use_cases.index_items import IndexSummary
 from tests.conftest import NewDatabase
 from tests.fixtures_graph import find, node
-from tests.fixtures_store import execute, migrated, open_database
+from tests.fixtures_store import execute, open_database
 
 END_INDEXING = """
     SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
@@ -18,7 +18,7 @@ END_INDEXING = """
 
 
 async def test_one_who_lost_the_lock_leaves_the_graph_alone(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     graph = MemoryGraph()
     await graph.replace_namespace("code/one", [node(1, "newer")], [])
 

@@ -15,7 +15,7 @@ from store.repositories.search import Question
 from store.use_cases.words import words_of
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import OTHER_SPACE, SPACE, migrated, new_event, open_database, pending_event
+from tests.fixtures_store import OTHER_SPACE, SPACE, new_event, open_database, pending_event
 
 ALL = EventFilter()
 
@@ -26,7 +26,7 @@ async def store(request: pytest.FixtureRequest, new_database: NewDatabase) -> As
     if request.param == "memory":
         yield Repositories.of_memory()
         return
-    async with open_database(await migrated(await new_database())) as database:
+    async with open_database(await new_database(migrated=True)) as database:
         yield Repositories.of_postgres(database)
 
 

@@ -16,7 +16,6 @@ from tests.conftest import NewDatabase
 from tests.fixtures_store import (
     OTHER_SPACE,
     SPACE,
-    migrated,
     nearest,
     new_event,
     open_database,
@@ -34,7 +33,7 @@ async def store(request: pytest.FixtureRequest, new_database: NewDatabase) -> As
     if request.param == "memory":
         yield Repositories.of_memory()
         return
-    async with open_database(await migrated(await new_database())) as database:
+    async with open_database(await new_database(migrated=True)) as database:
         yield Repositories.of_postgres(database)
 
 

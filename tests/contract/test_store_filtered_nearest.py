@@ -16,7 +16,7 @@ from store.repositories.postgres import search as search_sql
 from store.repositories.search import Candidates, Question
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import DIMENSION, SPACE, migrated, new_event, open_database
+from tests.fixtures_store import DIMENSION, SPACE, new_event, open_database
 
 JANUARY, FEBRUARY = (datetime(2026, month, 10, tzinfo=UTC) for month in (1, 2))
 MINE = EventFilter(metadata={"of": "me"})
@@ -26,7 +26,7 @@ NEAREST = np.eye(1, DIMENSION, dtype=np.float32)[0]
 @pytest_asyncio.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A pool on a new, migrated database."""
-    async with open_database(await migrated(await new_database())) as opened:
+    async with open_database(await new_database(migrated=True)) as opened:
         yield opened
 
 

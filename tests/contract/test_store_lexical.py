@@ -22,7 +22,7 @@ from store.repositories.search import Candidates, Question, Recency
 from store.use_cases.words import words_of
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import SPACE, migrated, new_event, open_database, pending_event, text_vector
+from tests.fixtures_store import SPACE, new_event, open_database, pending_event, text_vector
 
 ALL = EventFilter()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,7 +46,7 @@ COUNTS = """
 @pytest_asyncio.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A pool on a new, migrated database."""
-    async with open_database(await migrated(await new_database())) as opened:
+    async with open_database(await new_database(migrated=True)) as opened:
         yield opened
 
 

@@ -13,13 +13,13 @@ from store.repositories.postgres.lexical import PostgresLexical
 from store.use_cases.words import words_of
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import migrated, open_database, pending_event
+from tests.fixtures_store import open_database, pending_event
 
 
 @pytest_asyncio.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A pool on a new, migrated database."""
-    async with open_database(await migrated(await new_database())) as opened:
+    async with open_database(await new_database(migrated=True)) as opened:
         yield opened
 
 

@@ -33,7 +33,6 @@ from tests.fixtures_store import (
     OTHER_SPACE,
     SPACE,
     execute,
-    migrated,
     nearest,
     new_event,
     open_database,
@@ -46,7 +45,7 @@ ALL = EventFilter()
 @pytest_asyncio.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A pool on a new, migrated database."""
-    async with open_database(await migrated(await new_database())) as opened:
+    async with open_database(await new_database(migrated=True)) as opened:
         yield opened
 
 
@@ -109,7 +108,7 @@ async def test_failed_events_are_listed_by_their_own_index(database: Database) -
 
 
 async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     # A scan that gives up after a few rows, and a planner that wants nothing but the HNSW index.
     name = urlsplit(url).path[1:]
     for setting in ("hnsw.max_scan_tuples = 1", "enable_bitmapscan = off", "seq_page_cost = 1000000"):
@@ -277,7 +276,7 @@ async def test_a_lock_that_takes_too_long_is_said() -> None:
 
 
 async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     async with open_database(url, acquire_timeout=0.05) as database:
         store = Repositories.of_postgres(database)
         held = [database.connection() for _ in range(8)]

@@ -30,7 +30,7 @@ PATIENCE = 30
 @pytest_asyncio.fixture
 async def url(new_database: NewDatabase) -> str:
     """A new, migrated database."""
-    return await migrated(await new_database())
+    return await new_database(migrated=True)
 
 
 @pytest_asyncio.fixture

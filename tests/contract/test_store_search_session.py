@@ -15,7 +15,7 @@ from store.repositories.search import Question
 from store.use_cases.words import words_of
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
-from tests.fixtures_store import SPACE, migrated, new_event, open_database, text_vector
+from tests.fixtures_store import SPACE, new_event, open_database, text_vector
 
 ALL = EventFilter()
 QUESTION = Question(terms=words_of("apple").terms, vector=text_vector("apple"))
@@ -25,7 +25,7 @@ SETTINGS = ("statement_timeout", "enable_seqscan", "enable_indexscan", "hnsw.ef_
 @pytest_asyncio.fixture
 async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A pool on a new, migrated database."""
-    async with open_database(await migrated(await new_database())) as opened:
+    async with open_database(await new_database(migrated=True)) as opened:
         yield opened
 
 

@@ -21,7 +21,6 @@ from tests.fixtures_store import (
     StoreUnderTest,
     create_request,
     plan,
-    stores,
 )
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import store_admin_pb2 as admin
@@ -29,13 +28,6 @@ from trimem.store.v1 import store_admin_pb2 as admin
 PATIENCE = 30
 
 PENDING, FAILED = pb.EMBEDDING_STATE_PENDING, pb.EMBEDDING_STATE_FAILED
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
 
 
 @pytest_asyncio.fixture

@@ -3,31 +3,21 @@
 import base64
 import json
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 
 from servicekit.status import status_of
-from tests.conftest import NewDatabase
-from tests.fixtures_store import DIMENSION, StoreUnderTest, create_request, stores
+from tests.fixtures_store import DIMENSION, StoreUnderTest, create_request
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
 
 ID = "0198c5a0-7b1e-7c3a-9f00-2b6d1c9e4a11"
-
-
-@pytest_asyncio.fixture
-async def store(new_database: NewDatabase) -> AsyncIterator[StoreUnderTest]:
-    """A store with default settings."""
-    async with stores(new_database) as start:
-        yield await start()
 
 
 async def refused_field(call: Any) -> str:

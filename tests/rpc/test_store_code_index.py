@@ -1,13 +1,11 @@
 """CodeService over gRPC, on PostgreSQL: what becomes of files."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
 from tests.fixtures_code import (
     COMMIT,
     KEEPING,
@@ -20,25 +18,12 @@ from tests.fixtures_code import (
     paths,
     unchanged,
 )
-from tests.fixtures_store import StartStore, StoreUnderTest, stores
+from tests.fixtures_store import StartStore, StoreUnderTest
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import store_admin_pb2 as admin
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 async def chunk_named(store: StoreUnderTest, name: str) -> pb.GetChunkResponse:

@@ -8,13 +8,13 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.fixtures_code import COMMIT, REPOSITORY, file, module
-from tests.fixtures_store import execute, fake_embedder, migrated
+from tests.fixtures_store import execute, fake_embedder
 from tests.fixtures_store_process import PATIENCE, are_running, cutting_processes, serving
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import code_service_pb2_grpc as rpc
 
-FILES = {f"m{n:03}.py": module(*(f"f{n}x{each}" for each in range(8))) for n in range(120)}
+FILES = {f"m{n:03}.py": module(*(f"f{n}x{each}" for each in range(8))) for n in range(240)}
 
 
 async def stream(*, ends: bool) -> AsyncIterator[pb.IndexFilesRequest]:
@@ -27,7 +27,7 @@ async def stream(*, ends: bool) -> AsyncIterator[pb.IndexFilesRequest]:
 
 
 async def test_what_a_killed_store_has_stored_costs_nothing_the_next_time(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     async with fake_embedder() as (embedder, target):
         settings = {"DATABASE_URL": url, "EMBEDDER_TARGET": target}
         async with serving(**settings) as (process, channel):
@@ -46,6 +46,7 @@ async def test_what_a_killed_store_has_stored_costs_nothing_the_next_time(new_da
             with pytest.raises(grpc.aio.AioRpcError):
                 await call
         stored = len(await execute(url, "SELECT FROM code_files"))
+        assert stored < len(FILES)
         [row] = await execute(url, "SELECT count(*) FROM code_chunks")
         assert row["count"] == 8 * stored  # files are whole
         embedder.gate.set()
@@ -61,7 +62,7 @@ async def test_what_a_killed_store_has_stored_costs_nothing_the_next_time(new_da
 
 
 async def test_a_store_that_stops_ends_a_stream_that_does_not(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     async with fake_embedder() as (_, target):
         settings = {"DATABASE_URL": url, "EMBEDDER_TARGET": target, "SHUTDOWN_GRACE_SECONDS": "0.3"}
         async with serving(**settings) as (process, channel):
@@ -83,7 +84,7 @@ async def test_a_store_that_stops_ends_a_stream_that_does_not(new_database: NewD
 
 
 async def test_a_file_that_takes_its_parser_gigabytes_is_in_the_way_of_no_other(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
 
     async def files() -> AsyncIterator[pb.IndexFilesRequest]:
         yield file("before.py", module("before"), REPOSITORY)

@@ -2,24 +2,13 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
-
-from tests.conftest import NewDatabase
 from tests.fixtures_code import REPOSITORY, module
 from tests.fixtures_gateway import Rig, gateway
-from tests.fixtures_store import StoreUnderTest, stores
+from tests.fixtures_store import StoreUnderTest
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest_asyncio.fixture
-async def store(new_database: NewDatabase) -> AsyncIterator[StoreUnderTest]:
-    """A store with default settings."""
-    async with stores(new_database) as start:
-        yield await start()
 
 
 def lines(*messages: dict[str, Any]) -> bytes:

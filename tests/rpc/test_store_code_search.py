@@ -1,6 +1,5 @@
 """SearchCode over gRPC, on PostgreSQL: questions, names, pieces of code, and what may be sent as a query."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
 from tests.fixtures_code import COMMIT, REPOSITORY, embedded, function, index, module
-from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest, stores
+from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest
 from trimem.store.v1 import code_service_pb2 as pb
 
 UPLOADS = '''"""Uploads of files."""
@@ -48,13 +46,6 @@ SERVER = """export class HTTPServer {
   }
 }
 """
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
 
 
 @pytest_asyncio.fixture

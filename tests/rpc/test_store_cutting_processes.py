@@ -19,10 +19,10 @@ from store.cutting_processes import CuttingProcesses
 from tests.code_files import source
 from tests.fixtures_store_process import PATIENCE, are_running, cutting_processes
 
-#: What takes tree-sitter's parser gigabytes, and some that only take it long.
+#: What takes tree-sitter's parser gigabytes, and what only takes long: a second, where the limits below are tenths.
 HOSTILE = b"A<B," * 50_000
 USUAL = source("uploads.py")
-LONG = USUAL * 60
+LONG = USUAL * 200
 
 
 def memory() -> int:
@@ -87,8 +87,9 @@ async def test_who_kills_a_process_that_cuts_costs_no_file_its_syntax() -> None:
 
 async def test_who_asks_no_longer_leaves_no_process_at_work() -> None:
     async with cutting(most=1) as cutter:
+        await cutter.cut("a.py", USUAL)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(cutter.cut("hostile.ts", HOSTILE), 0.5)
+            await asyncio.wait_for(cutter.cut("long.py", LONG * 10), 0.3)
         await until(lambda: not cutting_processes())
         assert await cutter.cut("a.py", USUAL) == cut("a.py", USUAL)
 
@@ -137,7 +138,9 @@ async def main():
     cutter = CuttingProcesses(seconds=60)
     await asyncio.gather(cutter.cut("a.py", b"x = 1"), cutter.cut("b.py", b"x = 1"))
     print(*(child._process.pid for child in cutter._all), flush=True)
-    await cutter.cut("long.py", sys.stdin.buffer.read())
+    content = sys.stdin.buffer.read()
+    print("asked", flush=True)
+    await cutter.cut("long.py", content)
     await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -150,8 +153,10 @@ async def test_a_store_that_is_killed_leaves_no_process() -> None:
     assert process.stdout is not None
     pids = {int(pid) for pid in (await process.stdout.readline()).split()}
     assert len(pids) == 2
-    process.stdin.write(LONG * 20)
+    process.stdin.write(LONG * 10)
+    await process.stdin.drain()
     process.stdin.close()
+    assert await process.stdout.readline() == b"asked\n"
     await asyncio.sleep(0.3)
     process.kill()
     await process.wait()

@@ -1,7 +1,6 @@
 """What the store does when the embedder is down, slow, odd, or another one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import grpc
@@ -19,7 +18,6 @@ from servicekit.status import reason_of
 from store.errors import AdoptionRefusedError, EmbeddingSpaceMismatchError, EmbeddingSpaceUnknownError
 from store.events import EventFilter
 from store.use_cases.adopt_space import AdoptSpace
-from tests.conftest import NewDatabase
 from tests.fixtures_store import (
     DIMENSION,
     OTHER_SPACE,
@@ -28,7 +26,6 @@ from tests.fixtures_store import (
     StoreUnderTest,
     create_request,
     nearest,
-    stores,
     text_vector,
 )
 from trimem.embedding.v1 import embedding_pb2
@@ -36,19 +33,6 @@ from trimem.store.v1 import event_service_pb2 as pb
 
 EMBEDDED, PENDING = pb.EMBEDDING_STATE_EMBEDDED, pb.EMBEDDING_STATE_PENDING
 SKIPPED, FAILED = pb.EMBEDDING_STATE_SKIPPED, pb.EMBEDDING_STATE_FAILED
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings: strategy soft."""
-    return await start_store()
 
 
 @pytest_asyncio.fixture

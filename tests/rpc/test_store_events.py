@@ -1,33 +1,17 @@
 """EventService over gRPC, on PostgreSQL: what is stored, read, listed and found."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
-from tests.fixtures_store import StartStore, StoreUnderTest, create_request, stores
+from tests.fixtures_store import StartStore, StoreUnderTest, create_request
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 def batch_of(*requests: pb.CreateEventRequest) -> pb.BatchCreateEventsRequest:

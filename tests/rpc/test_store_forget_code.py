@@ -1,25 +1,16 @@
 """`python -m store forget-code`, beside a store that serves."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
 from tests.fixtures_code import COMMIT, index, module, paths
-from tests.fixtures_store import DIMENSION, OTHER_SPACE, StartStore, StoreUnderTest, stores
-from tests.fixtures_store_process import run
+from tests.fixtures_store import DIMENSION, OTHER_SPACE, StartStore, StoreUnderTest
+from tests.fixtures_store_process import PATIENCE, run
 from trimem.store.v1 import code_service_pb2 as pb
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
 
 
 async def test_another_model_is_refused_until_code_is_forgotten(start_store: StartStore) -> None:
@@ -73,11 +64,12 @@ async def test_vectors_may_be_of_another_length_afterwards(start_store: StartSto
 
 async def lasting_reason(store: StoreUnderTest) -> str:
     """Why files are not stored, once every connection has seen the new columns."""
-    while True:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await index(store, {"a.py": module("a")}, COMMIT)
-        if reason_of(caught.value) != "EMBEDDING_SPACE_CHANGED":
-            return reason_of(caught.value)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await index(store, {"a.py": module("a")}, COMMIT)
+            if reason_of(caught.value) != "EMBEDDING_SPACE_CHANGED":
+                return reason_of(caught.value)
 
 
 async def test_a_database_without_code_needs_no_consent(start_store: StartStore) -> None:

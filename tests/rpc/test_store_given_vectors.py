@@ -1,7 +1,6 @@
 """Vectors that callers bring: taken when they are of the model of the stored ones, and never decide which that is."""
 
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from servicekit.status import reason_of, status_of
-from tests.conftest import NewDatabase
 from tests.fixtures_store import (
     DIMENSION,
     OTHER_SPACE,
@@ -18,20 +16,12 @@ from tests.fixtures_store import (
     StartStore,
     StoreUnderTest,
     create_request,
-    stores,
     text_vector,
 )
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
 
 GOOD = text_vector("good").tolist()
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
 
 
 @pytest_asyncio.fixture

@@ -7,29 +7,14 @@ from uuid import uuid4
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.rpc import error_details_pb2
 
 from servicekit.server import server_options
 from servicekit.status import reason_of, status_of
-from tests.conftest import NewDatabase
-from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest, create_request, store_settings, stores
+from tests.fixtures_store import OTHER_SPACE, StartStore, StoreUnderTest, create_request, store_settings
 from trimem.store.v1 import event_service_pb2 as pb
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT.value[0]
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 def message(requests: Iterable[pb.CreateEventRequest]) -> pb.ImportEventsRequest:

@@ -21,7 +21,6 @@ from tests.fixtures_store import (
     create_request,
     execute,
     fake_embedder,
-    migrated,
     open_database,
     text_vector,
 )
@@ -91,7 +90,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def test_it_serves_without_an_embedder_and_ends_on_sigterm(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     async with serving(DATABASE_URL=url, EMBEDDER_TARGET="127.0.0.1:1") as (process, channel):
         answer = await rpc.EventServiceStub(channel).CreateEvent(create_request(content={"text": "x"}))
         assert answer.event.embedding_state == pb.EMBEDDING_STATE_PENDING
@@ -102,7 +101,7 @@ async def test_it_serves_without_an_embedder_and_ends_on_sigterm(new_database: N
 
 
 async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     await execute(
         url,
         "WITH old AS (INSERT INTO events (id, content) VALUES (gen_random_uuid(), $1::text::jsonb) RETURNING *) "
@@ -121,7 +120,7 @@ async def test_it_embeds_what_waits_once_it_runs(new_database: NewDatabase) -> N
 
 
 async def test_the_events_that_a_killed_store_was_embedding_are_free_at_once(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     await execute(url, "INSERT INTO events (id, content) VALUES (gen_random_uuid(), $1::text::jsonb)", '{"text": "x"}')
     async with fake_embedder() as (embedder, target), open_database(url) as database:
         outbox = PostgresOutbox(database)
@@ -147,7 +146,7 @@ async def claimable(outbox: PostgresOutbox) -> int:
 
 
 async def test_it_serves_its_administration_and_its_metrics(new_database: NewDatabase) -> None:
-    url, port = await migrated(await new_database()), free_port()
+    url, port = await new_database(migrated=True), free_port()
     async with serving(DATABASE_URL=url, EMBEDDER_TARGET="127.0.0.1:1", STORE_METRICS_PORT=str(port)) as (_, channel):
         health: Any = health_pb2_grpc.HealthStub(channel)
         name = "trimem.store.v1.StoreAdminService"
@@ -171,7 +170,7 @@ async def test_it_serves_its_administration_and_its_metrics(new_database: NewDat
 
 
 async def test_an_embedder_that_goes_away_and_comes_back_needs_no_restart(new_database: NewDatabase) -> None:
-    url, port = await migrated(await new_database()), free_port()
+    url, port = await new_database(migrated=True), free_port()
     async with serving(DATABASE_URL=url, EMBEDDER_TARGET=f"127.0.0.1:{port}") as (_, channel):
         stub = rpc.EventServiceStub(channel)
         async with fake_embedder(port):
@@ -196,7 +195,7 @@ async def until_state(stub: "rpc.EventServiceAsyncStub", state: int, content: di
 
 
 async def test_the_url_of_the_monolith_is_understood(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     sqlalchemy_url = url.replace("postgresql://", "postgresql+asyncpg://")
 
     code, _, errors = await run("migrate", "--check", DATABASE_URL=sqlalchemy_url)
@@ -215,7 +214,7 @@ async def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_ru
 
 
 async def test_another_dimension_is_refused_with_both_numbers(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
 
     code, _, errors = await run(DATABASE_URL=url, STORE_PORT="0", EMBEDDING_DIMENSION="384")
 
@@ -280,7 +279,7 @@ async def test_migrate_goes_up_checks_and_goes_down(new_database: NewDatabase) -
 
 
 async def test_adopt_space_records_the_model_of_old_vectors(new_database: NewDatabase) -> None:
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     await execute(
         url,
         "INSERT INTO events (id, content, embedding, embedding_state) "
@@ -313,7 +312,7 @@ async def test_help_names_commands_and_variables() -> None:
 
 
 async def test_a_database_that_goes_away_and_comes_back_needs_no_restart(new_database: NewDatabase) -> None:
-    relay = Relay(await migrated(await new_database()))
+    relay = Relay(await new_database(migrated=True))
     await relay.connect()
     async with fake_embedder() as (_, target), serving(DATABASE_URL=relay.url, EMBEDDER_TARGET=target) as (_, channel):
         stub = rpc.EventServiceStub(channel)

@@ -12,12 +12,10 @@ import asyncpg
 import grpc
 import numpy as np
 import pytest
-import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from servicekit.status import reason_of
 from store.events import EmbeddingSpace, ReembedPhase
-from tests.conftest import NewDatabase
 from tests.fixtures_reembed import LONG, WORDS, Changing, changing, store_texts
 from tests.fixtures_store import (
     DIMENSION,
@@ -27,18 +25,10 @@ from tests.fixtures_store import (
     StoreUnderTest,
     create_request,
     space_vector,
-    stores,
 )
 from tests.fixtures_store_process import PATIENCE, environment, serving
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
 
 
 @dataclass

@@ -1,33 +1,17 @@
 """SearchEvents over gRPC, on PostgreSQL: modes, filters, recency, and an embedder that is down."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 
 from servicekit.errors import ResourceExhaustedError, TrimemError, UnavailableError
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
 from tests.fixtures_search import search, texts
-from tests.fixtures_store import DIMENSION, OTHER_SPACE, StartStore, StoreUnderTest, stores, text_vector
+from tests.fixtures_store import DIMENSION, OTHER_SPACE, StoreUnderTest, text_vector
 from trimem.embedding.v1 import embedding_pb2
 from trimem.store.v1 import event_service_pb2 as pb
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 async def test_search_finds_the_nearest_event_first(store: StoreUnderTest) -> None:

@@ -1,31 +1,15 @@
 """SearchEvents over gRPC, on PostgreSQL: pages, and what an answer says about what was not looked at."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 
 from store.repositories.postgres import lexical_search
-from tests.conftest import NewDatabase
 from tests.fixtures_search import search, texts
-from tests.fixtures_store import DIMENSION, StartStore, StoreUnderTest, stores
+from tests.fixtures_store import DIMENSION, StoreUnderTest
 from trimem.store.v1 import event_service_pb2 as pb
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 async def test_pages_do_not_move_while_others_write_and_delete(store: StoreUnderTest) -> None:

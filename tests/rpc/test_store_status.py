@@ -6,13 +6,13 @@ import pytest
 
 from store import migrate
 from tests.conftest import NewDatabase
-from tests.fixtures_store import SPACE, execute, migrated
+from tests.fixtures_store import SPACE, execute
 from tests.fixtures_store_process import run
 
 
 async def filled(new_database: NewDatabase) -> str:
     """A database with a pending and two failed events, and a model."""
-    url = await migrated(await new_database())
+    url = await new_database(migrated=True)
     await execute(
         url,
         "INSERT INTO events (id, content, embedding_state, embedding_error) VALUES "
@@ -73,7 +73,7 @@ async def test_status_is_tables_for_people(new_database: NewDatabase) -> None:
 
 async def test_status_needs_no_right_dimension(new_database: NewDatabase) -> None:
     code, _, errors = await run(
-        "status", "--json", DATABASE_URL=await migrated(await new_database()), EMBEDDING_DIMENSION="77"
+        "status", "--json", DATABASE_URL=await new_database(migrated=True), EMBEDDING_DIMENSION="77"
     )
 
     assert code == 0, errors

@@ -1,13 +1,11 @@
 """Which times events may have, and for how long: through the API, and by a store that runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import grpc
 import pytest
-import pytest_asyncio
 
 from store.wiring import Repositories
 from tests.conftest import NewDatabase
@@ -17,20 +15,11 @@ from tests.fixtures_store import (
     StartStore,
     create_request,
     execute,
-    migrated,
     new_event,
     open_database,
-    stores,
 )
 from tests.fixtures_store_process import PATIENCE, free_port, serving
 from trimem.store.v1 import event_service_pb2 as pb
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores."""
-    async with stores(new_database) as start:
-        yield start
 
 
 def at(time: str) -> pb.CreateEventRequest:
@@ -70,7 +59,7 @@ async def test_an_event_older_than_what_is_kept_is_refused_by_its_timestamp(star
 
 
 async def test_a_running_store_makes_months_and_drops_those_that_are_not_kept(new_database: NewDatabase) -> None:
-    url, port = await migrated(await new_database()), free_port()
+    url, port = await new_database(migrated=True), free_port()
     async with open_database(url) as database:
         await Repositories.of_postgres(database).events.create(
             [new_event(timestamp=OLD_TIME), new_event(timestamp=datetime.now(UTC))], SPACE

@@ -1,35 +1,19 @@
 """Changing and deleting events over gRPC, on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from servicekit.status import reason_of
-from tests.conftest import NewDatabase
-from tests.fixtures_store import StartStore, StoreUnderTest, create_request, stores, text_vector
+from tests.fixtures_store import StartStore, StoreUnderTest, create_request, text_vector
 from trimem.store.v1 import event_service_pb2 as pb
 
 EMBEDDED, PENDING, FAILED = pb.EMBEDDING_STATE_EMBEDDED, pb.EMBEDDING_STATE_PENDING, pb.EMBEDDING_STATE_FAILED
-
-
-@pytest_asyncio.fixture
-async def start_store(new_database: NewDatabase) -> AsyncIterator[StartStore]:
-    """Starts stores with the settings of a test."""
-    async with stores(new_database) as start:
-        yield start
-
-
-@pytest_asyncio.fixture
-async def store(start_store: StartStore) -> StoreUnderTest:
-    """A store with default settings."""
-    return await start_store()
 
 
 async def update(store: StoreUnderTest, mask: list[str] | None = None, **event: Any) -> pb.Event:

@@ -25,7 +25,7 @@ from tests.fixtures_gateway import METHODS as GATEWAY_METHODS
 from tests.fixtures_gateway import begin as gateway_begin
 from tests.fixtures_gateway import finish as gateway_finish
 from tests.fixtures_gateway import gateway, kinds_gateway, kinds_handlers
-from tests.fixtures_store import DIMENSION, migrated, stores
+from tests.fixtures_store import DIMENSION, stores
 from tests.fixtures_traces import Traces, traced
 from tests.rpc.servicekit_rig import (
     METHODS,
@@ -259,7 +259,7 @@ async def test_log_lines_carry_the_trace(traces: Traces) -> None:
 async def test_statements_that_fail_say_how_and_those_of_nobody_are_not_traced(
     traces: Traces, new_database: NewDatabase
 ) -> None:
-    database = Database(await migrated(await new_database()), min_size=1, max_size=1)
+    database = Database(await new_database(migrated=True), min_size=1, max_size=1)
     await database.open()
     try:
         async with database.connection() as connection:
