@@ -6,7 +6,8 @@ Parts, each for itself with `--part`:
 - search: SearchCode in every mode, one call at a time, at the size that `index` made,
 - graph: Traverse at depth 10, from functions and methods drawn by hash out of all, and from what is called most; with
   the default of 1,000 nodes in an answer, and with the most that may be asked for, 10,000,
-- names: 200 names that one definition has, as they are written and in words: how often it is found first,
+- names: 200 names that one definition has, which is not of a test: how often it is found first by the name as it is
+  written, and by its words,
 - pieces: four lines out of the middle of 200 functions: how often the function is found, in every mode,
 - docstrings: the first sentence of a docstring finds its function, in a repository of the library without docstrings
   and without tests. Half of the questions, drawn by hash, chose the weights in `store/use_cases/code_fusion.py`; the
@@ -90,7 +91,8 @@ async def search(party: CodeParty, contents: Contents) -> Rows:
     questions = library.docstring_questions(contents)
     rows = []
     for number, mode in enumerate(MODES):
-        took = [(await party.search(one.text, mode, LIBRARY))[0] for one in questions[number :: len(MODES)][:_SEARCHES]]
+        asked = library.evenly(questions[number :: len(MODES)], _SEARCHES)
+        took = [(await party.search(one.text, mode, LIBRARY))[0] for one in asked]
         rows.append(
             {"mode": mode, "searches": len(took), "p50_ms": percentile(took, 50), "p95_ms": percentile(took, 95)}
         )
@@ -159,8 +161,7 @@ async def docstrings(party: CodeParty, contents: Contents, most: int, *, judging
     stripped = {path: library.without_docstrings(content) for path, content in contents.items()}
     await party.index(STRIPPED, stripped, "docstrings: index")
     questions = [one for one in library.docstring_questions(contents) if one.judges is judging]
-    step = max(1, len(questions) // most)
-    return [await _ask(party, questions[::step][:most], mode, STRIPPED) for mode in MODES]
+    return [await _ask(party, library.evenly(questions, most), mode, STRIPPED) for mode in MODES]
 
 
 async def _ask(party: CodeParty, questions: Sequence[Question], mode: str, repository: str) -> dict[str, Any]:

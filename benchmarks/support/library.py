@@ -5,9 +5,10 @@ import hashlib
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 #: Others' packages, and what compiled files are kept in.
 _NOT_ITS_OWN = frozenset({"site-packages", "dist-packages", "__pycache__"})
@@ -23,6 +24,8 @@ _PIECE, _LONG_ENOUGH = 4, 10
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 #: Path and qualified name.
 Place = tuple[str, str]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,8 @@ def files(limit: int | None = None, *, tests: bool = True) -> dict[str, bytes]:
     """The library's Python files by path; of `limit`, evenly spread over all of it."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = sorted(path for path in root.rglob("*.py") if _is_its_own(path.relative_to(root), tests=tests))
-    if limit is not None and limit < len(paths):
-        paths = [paths[number * len(paths) // limit] for number in range(limit)]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    chosen = paths if limit is None else evenly(paths, limit)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in chosen}
 
 
 def without_docstrings(content: bytes) -> bytes:
@@ -79,7 +81,7 @@ def docstring_questions(contents: Mapping[str, bytes]) -> list[Question]:
 
 
 def name_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
-    """Names that one definition has, in whatever case, drawn by hash."""
+    """Names that one definition has, in whatever case, drawn by hash; no tests, whose names nobody asks for."""
     places: dict[str, list[Place]] = {}
     written: dict[str, str] = {}
     for path, content in contents.items():
@@ -87,7 +89,11 @@ def name_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
             key = re.sub(r"[\W_]", "", node.name).lower()
             places.setdefault(key, []).append((path, name))
             written[key] = node.name
-    unique = [key for key, found in places.items() if len(found) == 1 and len(key) >= _SHORTEST_NAME]
+    unique = [
+        key
+        for key, found in places.items()
+        if len(found) == 1 and len(key) >= _SHORTEST_NAME and not _is_of_tests(found[0][0])
+    ]
     unique.sort(key=lambda key: hashlib.sha256(key.encode()).digest())
     return [Question(written[key], frozenset(places[key])) for key in unique[:count]]
 
@@ -116,10 +122,15 @@ def in_words(name: str) -> str:
 
 
 def edited(contents: Mapping[str, bytes], share: float) -> dict[str, bytes]:
-    """The same files with one more line in the first function of some, evenly spread."""
-    paths = [path for path, content in contents.items() if b"\ndef " in content]
-    chosen = paths[:: max(1, round(1 / share))]
-    return {**contents, **{path: _with_line(contents[path]) for path in chosen}}
+    """The same files with one more line in a function of some: that share of all, evenly spread over those that can."""
+    changed = [(path, with_line) for path, content in contents.items() if (with_line := _with_line(content)) != content]
+    return {**contents, **dict(evenly(changed, round(share * len(contents))))}
+
+
+def evenly(things: Sequence[T], count: int) -> list[T]:
+    """So many of all, from the beginning to the end; all when there are fewer."""
+    count = min(count, len(things))
+    return [things[number * len(things) // count] for number in range(count)]
 
 
 def _with_line(content: bytes) -> bytes:
@@ -127,8 +138,11 @@ def _with_line(content: bytes) -> bytes:
 
 
 def _is_its_own(path: Path, *, tests: bool) -> bool:
-    parts = set(path.parts)
-    return not parts & _NOT_ITS_OWN and (tests or not parts & _TESTS)
+    return _NOT_ITS_OWN.isdisjoint(path.parts) and (tests or not _is_of_tests(path.as_posix()))
+
+
+def _is_of_tests(path: str) -> bool:
+    return not _TESTS.isdisjoint(path.split("/"))
 
 
 def _parsed(content: bytes) -> ast.Module | None:

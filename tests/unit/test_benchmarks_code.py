@@ -66,12 +66,29 @@ def test_names_are_said_in_words() -> None:
     ]
 
 
+def test_names_of_tests_are_not_asked_for_and_make_others_ambiguous() -> None:
+    contents = {
+        "a.py": b"def run_it(): pass\ndef only_here(): pass\n",
+        "x/test/b.py": b"def run_it(): pass\ndef odd(): pass",
+    }
+    assert [one.text for one in library.name_questions(contents, 10)] == ["only_here"]
+
+
 def test_one_file_in_a_hundred_is_edited_and_parses() -> None:
-    contents = {f"{number}.py": b"import os\n\ndef run(a):\n    return a\n" for number in range(200)}
+    can, cannot = b"import os\n\ndef run(a):\n    return a\n", b"import os\n\ndef run(a=()): return a\n"
+    contents = {f"{number:03}.py": can if number % 4 == 0 else cannot for number in range(300)}
     edited = library.edited(contents, 0.01)
     changed = [path for path in contents if contents[path] != edited[path]]
-    assert len(changed) == 2
+    assert changed == ["000.py", "100.py", "200.py"]
     assert all(ast.parse(edited[path]) for path in changed)
+    assert library.edited({"a.py": cannot}, 1.0) == {"a.py": cannot}
+
+
+def test_some_of_all_are_from_the_beginning_to_the_end() -> None:
+    assert library.evenly(range(100), 4) == [0, 25, 50, 75]
+    assert library.evenly(range(7), 5) == [0, 1, 2, 4, 5]
+    assert library.evenly("ab", 5) == ["a", "b"]
+    assert library.evenly("", 5) == []
 
 
 def test_the_library_is_whole_and_a_part_of_it_spread() -> None:
