@@ -161,7 +161,8 @@ async def docstrings(party: CodeParty, contents: Contents, most: int, *, judging
     stripped = {path: library.without_docstrings(content) for path, content in contents.items()}
     await party.index(STRIPPED, stripped, "docstrings: index")
     questions = [one for one in library.docstring_questions(contents) if one.judges is judging]
-    return [await _ask(party, library.evenly(questions, most), mode, STRIPPED) for mode in MODES]
+    step = max(1, len(questions) // most)
+    return [await _ask(party, questions[::step][:most], mode, STRIPPED) for mode in MODES]
 
 
 async def _ask(party: CodeParty, questions: Sequence[Question], mode: str, repository: str) -> dict[str, Any]:
