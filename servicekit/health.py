@@ -6,7 +6,7 @@ import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-from servicekit.interceptors.around import Context
+from servicekit.interceptors.layers import Context
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from servicekit import tasks
 from servicekit.health import Health
-from servicekit.interceptors import standard_interceptors
+from servicekit.interceptors import standard_interceptor
 from servicekit.settings import ServiceSettings
 from servicekit.tls import server_credentials
 
@@ -60,7 +60,7 @@ class Server:
         self._log = structlog.get_logger("server")
         self._health = Health()
         self.grpc = grpc.aio.server(
-            interceptors=[*standard_interceptors(registry), *interceptors],
+            interceptors=[standard_interceptor(registry), *interceptors],
             handlers=handlers,
             options=server_options(settings),
         )

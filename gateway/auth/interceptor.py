@@ -18,7 +18,7 @@ from gateway.gate import Admission, Gate, Visitor
 from gateway.limits.addresses import address_of_peer
 from gateway.limits.texts import TextCounter, text_counter
 from servicekit.errors import DeadlineExceededError, InvalidArgumentError, TrimemError
-from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour, rebuild
+from servicekit.interceptors.layers import Context, Handler, Wrapped, behaviour, rebuild
 from servicekit.off_loop import off_loop
 from servicekit.streams import complete
 

@@ -13,25 +13,31 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from servicekit import tracing
-from servicekit.interceptors.access_log import AccessLogInterceptor
-from servicekit.interceptors.decoding import DecodingInterceptor
-from servicekit.interceptors.errors import ErrorsInterceptor
-from servicekit.interceptors.metrics import MetricsInterceptor
-from servicekit.interceptors.request_context import RequestContextInterceptor
-from servicekit.interceptors.spans import SpansInterceptor
+from servicekit.interceptors.access_log import AccessLogLayer
+from servicekit.interceptors.decoding import DecodingLayer
+from servicekit.interceptors.errors import ErrorsLayer
+from servicekit.interceptors.layers import Layer, LayersInterceptor
+from servicekit.interceptors.metrics import MetricsLayer
+from servicekit.interceptors.request_context import NO_SUCH_METHOD, RequestContextLayer
+from servicekit.interceptors.spans import SpansLayer
 
 
-def standard_interceptors(registry: CollectorRegistry) -> list[grpc.aio.ServerInterceptor]:
-    """The interceptors of every service, in order."""
+def standard_interceptor(registry: CollectorRegistry) -> grpc.aio.ServerInterceptor:
+    """What is around every RPC of every service."""
+    return LayersInterceptor(standard_layers(registry), NO_SUCH_METHOD)
+
+
+def standard_layers(registry: CollectorRegistry) -> list[Layer]:
+    """The layers, in order."""
     tracer = tracing.active()
     return [
-        RequestContextInterceptor(),
-        *([SpansInterceptor(tracer)] if tracer else []),
-        AccessLogInterceptor(),
-        MetricsInterceptor(registry),
-        ErrorsInterceptor(),
-        DecodingInterceptor(),
+        RequestContextLayer(),
+        *([SpansLayer(tracer)] if tracer else []),
+        AccessLogLayer(),
+        MetricsLayer(registry),
+        ErrorsLayer(),
+        DecodingLayer(),
     ]
 
 
-__all__ = ["standard_interceptors"]
+__all__ = ["standard_interceptor", "standard_layers"]

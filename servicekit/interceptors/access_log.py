@@ -2,27 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import structlog
 
-from servicekit.interceptors.around import AroundInterceptor, Call
+from servicekit.interceptors.layers import AroundLayer, Call
 from servicekit.interceptors.outcome import outcome
 
 _FAULTS_OF_OURS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
 
 
-class AccessLogInterceptor(AroundInterceptor):
+class AccessLogLayer(AroundLayer):
     """Logs method, code and duration: never what was said, because that is the user's."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._log = structlog.get_logger("access")
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    @contextmanager
+    def around(self, call: Call) -> Iterator[None]:
         started = time.perf_counter()
         peer = call.context.peer()
         error: BaseException | None = None

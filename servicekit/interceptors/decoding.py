@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from servicekit.errors import InvalidArgumentError
-from servicekit.interceptors.around import Context, Handler, Wrapped, behaviour, rebuild
+from servicekit.interceptors.layers import Context, Handler, Layer, behaviour, rebuild
 
 
-class DecodingInterceptor(grpc.aio.ServerInterceptor):
+class DecodingLayer(Layer):
     """gRPC itself answers INTERNAL when a request does not parse, invalid UTF-8 in a string included.
 
     A handler of streamed requests iterates over them: `context.read()` would give it the bytes.
     """
 
-    def __init__(self) -> None:
-        self._wrapped = Wrapped(lambda handler, _method: rebuild(handler, _decoded(handler), decode=False))
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_deserializer is None:  # unknown method, or one that wants the bytes
+    def wrap(self, handler: Handler, _method: str) -> Handler:
+        if handler.request_deserializer is None:  # it wants the bytes
             return handler
-        return self._wrapped.instead_of(handler, handler_call_details.method)
+        return rebuild(handler, _decoded(handler), decode=False)
 
 
 def _decoded(handler: Handler) -> Callable[[Any, Context], Any]:

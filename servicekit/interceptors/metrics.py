@@ -1,26 +1,25 @@
 """Counts and times calls for Prometheus."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from servicekit import context
-from servicekit.interceptors.around import AroundInterceptor, Call
+from servicekit.interceptors.layers import AroundLayer, Call
 from servicekit.interceptors.outcome import outcome
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class MetricsInterceptor(AroundInterceptor):
+class MetricsLayer(AroundLayer):
     """`trimem_rpc_seconds` by method, code and name of the API key, and `trimem_rpc_in_flight` by method.
 
     Methods are those of registered handlers and keys those of our file, so a caller cannot make labels up.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()
         self._seconds = Histogram(
             "trimem_rpc_seconds",
             "Duration of finished RPCs",
@@ -30,8 +29,8 @@ class MetricsInterceptor(AroundInterceptor):
         )
         self._in_flight = Gauge("trimem_rpc_in_flight", "RPCs that are running", ["method"], registry=registry)
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    @contextmanager
+    def around(self, call: Call) -> Iterator[None]:
         if call.is_infrastructure:
             yield
             return

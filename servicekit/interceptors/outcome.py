@@ -5,7 +5,7 @@ import asyncio
 import grpc
 
 from servicekit.context import DEADLINE_MARGIN_SECONDS
-from servicekit.interceptors.around import Call
+from servicekit.interceptors.layers import Call
 
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -12,25 +12,15 @@ import structlog
 
 from servicekit import context
 from servicekit.errors import UnimplementedError
-from servicekit.interceptors.around import AroundInterceptor, Call, Context, Handler
+from servicekit.interceptors.layers import AroundLayer, Call, Context, Handler
 from servicekit.status import DETAILS_KEY, code_of, to_status
 
 
-class RequestContextInterceptor(AroundInterceptor):
-    """Takes the caller's `x-request-id`, or makes one, and sends it back in the trailing metadata.
+class RequestContextLayer(AroundLayer):
+    """Takes the caller's `x-request-id`, or makes one, and sends it back in the trailing metadata."""
 
-    Calls of methods that are not there get one too. gRPC would answer them by itself, unseen.
-    """
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        return await super().intercept_service(continuation, handler_call_details) or _NO_SUCH_METHOD
-
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    @contextmanager
+    def around(self, call: Call) -> Iterator[None]:
         identity = _identify(call.context)
         left: float | None = call.context.time_remaining()
         context.deadline.set(None if left is None else time.monotonic() + left)
@@ -62,5 +52,6 @@ async def _refuse(_requests: Any, call: Context) -> None:
     await call.abort(code_of(error), status.message, trailing)
 
 
+#: gRPC would answer calls of methods that are not there by itself, unseen and without a request id.
 #: Of this kind because it begins before there is a message, and there may be none.
-_NO_SUCH_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_refuse)
+NO_SUCH_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_refuse)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from servicekit.interceptors.around import AroundInterceptor, Call
+from servicekit.interceptors.layers import AroundLayer, Call
 from servicekit.interceptors.outcome import outcome
 
 if TYPE_CHECKING:
     from servicekit.traces import Tracer
 
 
-class SpansInterceptor(AroundInterceptor):
+class SpansLayer(AroundLayer):
     """Continues the caller's trace, or begins one. Health checks and reflection have none."""
 
     def __init__(self, tracer: Tracer) -> None:
-        super().__init__()
         self._tracer = tracer
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    @contextmanager
+    def around(self, call: Call) -> Iterator[None]:
         if call.is_infrastructure:
             yield
             return

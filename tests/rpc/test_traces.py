@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from servicekit.channel_layers import ChannelLayer
 from servicekit.channels import open_channel
 from servicekit.errors import NotFoundError
-from servicekit.interceptors import standard_interceptors
+from servicekit.interceptors import standard_layers
 from servicekit.telemetry import new_registry
 from store.database import Database
 from tests.conftest import NewDatabase
@@ -292,7 +292,7 @@ def test_without_tracing_nothing_is_imported_wrapped_or_added() -> None:
     program = "import sys, gateway.__main__, store.__main__, embedder.__main__; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "opentelemetry" not in found.stdout
-    assert len(standard_interceptors(new_registry())) == 5
+    assert len(standard_layers(new_registry())) == 5
 
 
 async def test_without_tracing_a_channel_is_that_of_grpc() -> None:

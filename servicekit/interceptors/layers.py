@@ -1,11 +1,11 @@
-"""The base of interceptors that do something before and after a call, whatever kind of call it is."""
+"""What is around calls, in layers: handlers that take the place of others, whatever kind of call it is."""
 
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,34 +49,57 @@ class Wrapped:
         return made[1]
 
 
-class AroundInterceptor(grpc.aio.ServerInterceptor):
-    """Runs an async context manager around each call of all four kinds, streams until their last message."""
-
-    def __init__(self) -> None:
-        self._wrapped = Wrapped(self._wrap)
+class Layer(ABC):
+    """Something around the calls of a server."""
 
     @abstractmethod
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """What takes the place of a handler, given the full name of its method. Asked once for each handler."""
+
+
+class AroundLayer(Layer):
+    """Runs a context manager around each call of all four kinds, streams until their last message.
+
+    A plain one: what is around a call never waits, and async generators cost several times as much.
+    """
+
+    @abstractmethod
+    def around(self, call: Call) -> AbstractContextManager[None]:
         """What to do before and after; an exception of the call is raised inside of it."""
+
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        inner = behaviour(handler)
+
+        async def run(request: Any, context: Context) -> Any:
+            with self.around(Call(method, context)):
+                return await inner(request, context)
+
+        return rebuild(handler, run)
+
+
+class LayersInterceptor(grpc.aio.ServerInterceptor):
+    """All layers as one interceptor: gRPC goes through its interceptors anew with each call."""
+
+    def __init__(self, layers: Sequence[Layer], missing: Handler) -> None:
+        """`layers`, the outermost first. `missing` handles calls of methods that are not there."""
+        self._layers = layers
+        self._missing = missing
+        self._wrapped = Wrapped(self._wrap)
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         handler = await continuation(handler_call_details)
-        if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
-            return None
+        if handler is None:
+            return self._missing
         return self._wrapped.instead_of(handler, handler_call_details.method)
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
-        inner = behaviour(handler)
-
-        async def run(request: Any, context: Context) -> Any:
-            async with self.around(Call(method, context)):
-                return await inner(request, context)
-
-        return rebuild(handler, run)
+        for layer in reversed(self._layers):
+            handler = layer.wrap(handler, method)
+        return handler
 
 
 def behaviour(handler: Handler) -> Callable[[Any, Context], Any]:
