@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -119,7 +119,10 @@ async def test_repositories_and_files_are_listed_and_deleted(trimem: Terminal, c
     assert (await trimem("delete", "ours", "--yes")).status == 3
 
 
-def graph_of(prefix: str = "", unnamed: bool = False) -> Callable[..., Any]:
+CALLS = (("g", "f", graph_pb.EDGE_CONFIDENCE_RESOLVED, 7, 9), ("h", "g", graph_pb.EDGE_CONFIDENCE_INFERRED, 5))
+
+
+def graph_of(prefix: str = "", unnamed: bool = False, calls: Sequence[tuple[Any, ...]] = CALLS) -> Callable[..., Any]:
     """A graph in which m.f is called by m.g, which m.h calls; of another f nobody knows."""
 
     def node(label: str, kind: str = "function", namespace: str = "code/ours") -> graph_pb.Node:
@@ -140,10 +143,7 @@ def graph_of(prefix: str = "", unnamed: bool = False) -> Callable[..., Any]:
         nodes = [node("f"), node("g"), node("h")] if "f" in request.start_ids else [node("e.f", "external")]
         return graph_pb.TraverseResponse(
             nodes=[graph_pb.TraversedNode(node=one, depth=depth) for depth, one in enumerate(nodes)],
-            edges=[
-                edge("g", "f", graph_pb.EDGE_CONFIDENCE_RESOLVED, 7, 9),
-                edge("h", "g", graph_pb.EDGE_CONFIDENCE_INFERRED, 5),
-            ],
+            edges=[edge(*one) for one in calls],
             complete=False,
         )
 
@@ -171,6 +171,56 @@ async def test_callers_of_all_definitions_of_a_name(trimem: Terminal, code: Fake
         ("g", 1, [7, 9], "RESOLVED"),
         ("h", 2, [5], "INFERRED"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        (["f f"], ["  m.f  f.py:1  resolved"]),
+        (["g f", "f f"], ["  m.f  f.py:1  resolved", "  m.g  g.py:1  resolved"]),
+        (["g f", "f g"], ["  m.g  g.py:1  resolved", "    m.f  f.py:1  resolved"]),
+    ],
+)
+async def test_who_calls_itself_at_once_or_by_others_is_a_caller(
+    trimem: Terminal, code: FakeCode, pairs: list[str], expected: list[str]
+) -> None:
+    code.fake.act = graph_of(calls=[(*pair.split(), graph_pb.EDGE_CONFIDENCE_RESOLVED, 1) for pair in pairs])
+    found = await trimem("callers", "f", "-n", "1")
+    assert found.output.splitlines() == ["m.f  function f.py:3  ours", *expected]
+    callers = (await trimem("callers", "f", "-n", "1", "--json")).document()["callers"]
+    assert [f"{'  ' * one['depth']}{one['node']['label']}" for one in callers] == [
+        line[: line.index("  ", line.index("m."))] for line in expected
+    ]
+    drawn = await trimem("graph", "f", "-n", "1", "--direction", "in")
+    assert drawn.output.count("<- calls") == len(expected)
+
+
+@pytest.mark.parametrize("name", ["C::send", "net::C::send", "net.C.send"])
+async def test_a_name_may_be_written_as_in_its_language(trimem: Terminal, code: FakeCode, name: str) -> None:
+    label = "net.C.send"
+    code.fake.act = nodes_called(label, "net.C.sends", "ernet.C.send")
+    assert (await trimem("callers", name)).output.splitlines()[0] == f"{label}  method"
+    assert code.fake.requests[0].query == name.replace("::", ".")
+
+
+async def test_a_file_is_named_by_the_end_of_its_path(trimem: Terminal, code: FakeCode) -> None:
+    code.fake.act = nodes_called("src/borders.py", "src/shop/orders.py", "orders.pyi")
+    for name in ("orders.py", "shop/orders.py", "src/shop/orders.py"):
+        assert (await trimem("graph", name)).output == "src/shop/orders.py\n"
+
+
+def nodes_called(*labels: str) -> Callable[..., Any]:
+    """A graph without edges."""
+    made = {label: graph_pb.Node(id=label, type="method", label=label, namespace="code/") for label in labels}
+
+    async def act(request: Any, _context: Any) -> Any:
+        if isinstance(request, graph_pb.SearchNodesRequest):
+            return graph_pb.SearchNodesResponse(nodes=made.values())
+        return graph_pb.TraverseResponse(
+            nodes=[graph_pb.TraversedNode(node=made[one]) for one in request.start_ids], complete=True
+        )
+
+    return act
 
 
 async def test_nodes_of_others_hide_no_code(trimem: Terminal, code: FakeCode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,9 +37,10 @@ def test_each_node_is_shown_once_below_the_nearest() -> None:
         [edge("b", "a"), edge("c", "a"), edge("d", "b"), edge("d", "c"), edge("a", "d"), edge("a", "a")],
         a=0, b=1, c=1, d=2,
     )  # fmt: skip
-    assert [(step.node.id, step.depth) for step in steps(found)] == [("a", 0), ("b", 1), ("d", 2), ("c", 1)]
+    assert [(step.node.id, step.depth) for step in steps(found)] == [("a", 0), ("a", 1), ("b", 1), ("d", 2), ("c", 1)]
     assert list(text(found)) == [
         "a  a.py:1",
+        "  -> calls a  a.py:1",
         "  <- calls b  b.py:1",
         "    <- calls d  d.py:1",
         "  <- calls c  c.py:1",
@@ -49,10 +50,32 @@ def test_each_node_is_shown_once_below_the_nearest() -> None:
 def test_in_mutual_recursion_the_edge_is_of_the_direction_that_was_followed() -> None:
     found = traversal([edge("a", "b"), edge("b", "a")], a=0, b=1)
     for direction, source in ((EdgeDirection.IN, "b"), (EdgeDirection.OUT, "a")):
-        [_start, step] = steps(found, direction)
+        [_start, step, _again] = steps(found, direction)
         assert step.edge is not None
         assert step.edge.source_id == source
-    assert list(text(found, EdgeDirection.IN))[1] == "  <- calls b  b.py:1"
+    assert list(text(found, EdgeDirection.IN)) == [
+        "a  a.py:1",
+        "  <- calls b  b.py:1",
+        "    <- calls a  a.py:1",
+    ]
+    assert [step.node.id for step in steps(found)] == ["a", "b"]
+
+
+def test_what_leads_back_to_a_start_is_shown_once_where_it_is_nearest() -> None:
+    found = traversal([edge("c", "a"), edge("a", "b"), edge("b", "c"), edge("b", "b"), edge("b", "a")], a=0, b=1, c=2)
+    assert [(step.node.id, step.depth) for step in steps(found, EdgeDirection.OUT)] == [
+        ("a", 0), ("b", 1), ("a", 2), ("c", 2),
+    ]  # fmt: skip
+    itself = traversal([edge("a", "a")], a=0)
+    assert list(text(itself, EdgeDirection.OUT))[1:] == list(text(itself))[1:] == ["  -> calls a  a.py:1"]
+    assert list(text(itself, EdgeDirection.IN))[1:] == ["  <- calls a  a.py:1"]
+
+
+def test_a_start_that_another_leads_to_is_there_as_both() -> None:
+    found = traversal([edge("a", "b"), edge("b", "c")], a=0, b=0, c=1)
+    assert [(step.node.id, step.depth) for step in steps(found, EdgeDirection.OUT)] == [
+        ("a", 0), ("b", 1), ("b", 0), ("c", 1),
+    ]  # fmt: skip
 
 
 def test_what_is_unsure_or_external_is_said() -> None:

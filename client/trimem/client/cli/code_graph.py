@@ -43,7 +43,10 @@ _WRITERS: dict[Format, Callable[[Traversal], Iterator[str]]] = {
     Format.DOT: graph_formats.dot,
 }
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="a name, or the end of a dotted one: decode, Decoder.decode")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="a name, or the end of one: decode, Decoder.decode, net::Client, orders.py"),
+]
 Most = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="most definitions of that name")]
 MostNodes = Annotated[int, typer.Option("--max-nodes", min=1, max=10_000, help="most nodes to show")]
 Depth = Annotated[int, typer.Option(min=1, max=20, help="most edges to follow")]
@@ -122,7 +125,8 @@ def _named(client: TrimemClient, name: str, repository: str, limit: int, types: 
     if repository:
         options["namespace"] = f"{_CODE}{repository}"
     nodes: list[Node] = []
-    for seen, node in enumerate(client.search_nodes(name, **options), start=1):
+    dotted = name.replace("::", ".")
+    for seen, node in enumerate(client.search_nodes(dotted, **options), start=1):
         # Those of other namespaces do not count: of them others may have made any number. We look at many, not at all.
         if node.namespace.startswith(_CODE):
             nodes.append(node)
@@ -131,7 +135,7 @@ def _named(client: TrimemClient, name: str, repository: str, limit: int, types: 
         if seen == _PASSED:
             complain(f"only the first {seen:,} names like that were looked at: --repository looks at those of one")
             break
-    named = [node for node in nodes if node.label == name or node.label.endswith(f".{name}")]
+    named = [node for node in nodes if node.label == name or f".{node.label}".endswith((f".{dotted}", f"/{dotted}"))]
     if not named:
         similar = ", ".join(dict.fromkeys(node.label for node in nodes[:_PROPOSED]))
         complain(f"nothing in the graph is called {name}" + (f"; there are {similar}" if similar else ""))

@@ -32,7 +32,8 @@ class Step:
 def steps(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -> Iterator[Step]:
     """The nodes as a tree, each once and as near to a start as it is, with what it leads to behind it.
 
-    `direction` is the one that was followed: of an edge against it nothing was reached.
+    `direction` is the one that was followed: of an edge against it nothing was reached. A start that is reached from
+    itself, or from what it leads to, is there once more, as an end: a function may call itself.
     """
     depths = {one.node.id: one.depth for one in traversal.nodes}
     nodes = {one.node.id: one.node for one in traversal.nodes}
@@ -45,8 +46,13 @@ def steps(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -
         for way, (near, far) in ways.items():
             if direction not in (way, EdgeDirection.BOTH):
                 continue
-            if depths.get(far) and depths.get(near) == depths[far] - 1:
-                nearer.setdefault(far, (near, edge))
+            if near not in depths or far not in depths:
+                continue
+            # Both ways each edge leads back to where it came from.
+            is_return = not depths[far] and (near == far or direction is not EdgeDirection.BOTH)
+            is_nearest = far not in nearer or depths[near] < depths[nearer[far][0]]
+            if is_nearest and (is_return or depths[near] == depths[far] - 1):
+                nearer[far] = near, edge
     inner: dict[str, list[tuple[Node, Edge]]] = defaultdict(list)
     for far, (near, edge) in nearer.items():
         inner[near].append((nodes[far], edge))
@@ -54,6 +60,8 @@ def steps(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -
     while waiting:
         step = waiting.pop()
         yield step
+        if step.edge is not None and not depths[step.node.id]:
+            continue
         found = sorted(inner[step.node.id], key=lambda pair: (place_of(pair[0]), pair[0].label), reverse=True)
         waiting.extend(Step(node, edge, step.depth + 1) for node, edge in found)
 
@@ -64,7 +72,7 @@ def text(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) ->
         edge, node = step.edge, step.node
         line = f"{node.label}  {mark_of(node)}{place_of(node)}"
         if edge is not None:
-            arrow = "<-" if edge.source_id == node.id else "->"
+            arrow = "->" if edge.target_id == node.id and direction is not EdgeDirection.IN else "<-"
             line = f"{arrow} {edge.type} {line}{confidence_of(edge)}"
         yield "  " * step.depth + plain(line).rstrip()
 
