@@ -10,6 +10,9 @@ from store.events import Json
 #: Namespaces that begin like this are written by CodeService alone: `code/<repository>`.
 CODE_NAMESPACE = "code/"
 
+#: Characters.
+MAX_LABEL = 1000
+
 _EDGES = UUID("6f1b7b0e-64f5-4e55-9d1c-0f3c2a8f7d11")
 
 

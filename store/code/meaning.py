@@ -54,7 +54,8 @@ def split_marks(part: str) -> tuple[str, str]:
     """A name, and the calls and subscripts after it."""
     if not part.endswith((")", "]")):
         return part, ""
-    place = min(place for place in (part.find("("), part.find("[")) if place >= 0)
+    # What is written in C++ may close more brackets than it opens, once its templates are left out.
+    place = min((place for place in (part.find("("), part.find("[")) if place >= 0), default=len(part))
     return part[:place], part[place:]
 
 

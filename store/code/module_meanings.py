@@ -48,9 +48,11 @@ class ModuleMeanings:
         return self._unit(found, "") if found else None
 
     def _unit(self, found: tuple[str, bool] | None, label: str) -> Meaning:
-        if found is None:
+        # A file of a language whose packages are folders is no module by itself, whoever names it.
+        unit = self._index.units.get(found[0]) if found else None
+        if found is None or unit is None:
             return Meaning(Sort.OUTSIDE, label=label)
-        return Meaning(Sort.MODULE, unit=self._index.units[found[0]], sure=found[1])
+        return Meaning(Sort.MODULE, unit=unit, sure=found[1])
 
     def rust_path(self, file: SourceFile, parts: list[str], scope: str) -> Meaning:
         """What a path of Rust means that begins with `crate`, `self`, `super` or a module below."""

@@ -5,7 +5,7 @@ from typing import Any
 from store.code.source import Binding, CodeKind, Import, Outline, Reference, ReferenceKind, Span, Symbol
 from store.events import Json
 
-#: Add one when the shape changes.
+#: Add one when the shape changes, and to CUT_VERSION: outlines of another shape are read as empty ones.
 VERSION = 1
 
 
@@ -28,9 +28,9 @@ def outline_to_json(outline: Outline) -> Json:
 
 
 def outline_from_json(value: Json) -> Outline:
-    """The outline that was written. ValueError when it was written by another version: the file must be cut again."""
+    """The outline that was written. Of one of another version nothing, until the file is cut again."""
     if value.get("version") != VERSION:
-        raise ValueError(f"an outline of version {value.get('version')}, not {VERSION}")
+        return Outline()
     scopes = value["scopes"]
     return Outline(
         symbols=tuple(_symbol_from_json(each) for each in value["symbols"]),

@@ -5,19 +5,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
+
 from store.code.language_rules import NO_RULES, RULES
 from store.code.meaning import Meaning, Sort
 from store.code.meanings import Meanings
 from store.code.repository_index import Definition, RepositoryIndex, SourceFile, family_of
 from store.code.source import CodeKind, Import, Outline, Reference, ReferenceKind
-from store.graph import CODE_NAMESPACE, Edge, EdgeConfidence, Node, edge_id
+from store.graph import CODE_NAMESPACE, MAX_LABEL, Edge, EdgeConfidence, Node, edge_id
 
 #: Of the lines of an edge the first are kept: generated code calls the same thing thousands of times.
 MAX_LINES = 200
-MAX_LABEL = 1000
 
 _NODE_TYPES = {CodeKind.CLASS: "class", CodeKind.FUNCTION: "function", CodeKind.METHOD: "method"}
-_RANKS = {EdgeConfidence.UNRESOLVED: 0, EdgeConfidence.INFERRED: 1, EdgeConfidence.RESOLVED: 2}
+_RANKS = {one: rank for rank, one in enumerate(EdgeConfidence)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Resolved:
 
     nodes: list[Node]
     edges: list[Edge]
+    #: Paths of files of which, by a fault of ours, no calls and imports are among them.
+    unresolved: list[str]
 
 
 def resolve(repository: str, files: Iterable[tuple[str, str, Outline]]) -> Resolved:
     """The graph of files, each with its path and language. They are iterated over twice: first for what they define.
 
-    The same files give the same ids, whatever their order.
+    The same files give the same ids, whatever their order. A fault of ours costs the file alone that it shows in.
     """
     was_collecting = gc.isenabled()
     # Nearly all that is made here stays, in some hundred thousand objects, and going through them for garbage again and
@@ -41,9 +44,14 @@ def resolve(repository: str, files: Iterable[tuple[str, str, Outline]]) -> Resol
         index = RepositoryIndex(repository, files)
         resolver = _Resolver(index)
         resolver.add_definitions()
+        unresolved: list[str] = []
         for path, _, outline in files:
-            resolver.add_references(index.files[path], outline)
-        return Resolved(resolver.nodes, resolver.edges)
+            try:
+                resolver.add_references(index.files[path], outline)
+            except Exception:
+                structlog.get_logger("code").exception("a file cannot be resolved", repository=repository, path=path)
+                unresolved.append(path)
+        return Resolved(resolver.nodes, resolver.edges, unresolved)
     finally:
         if was_collecting:
             gc.enable()

@@ -1,6 +1,6 @@
 """What the use cases ask of the place where nodes and edges are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -109,6 +109,10 @@ class GraphCounts:
     edges: int
 
 
+async def always() -> None:
+    """Nothing is in the way."""
+
+
 class GraphRepository(Protocol):
     """Keeps nodes and edges.
 
@@ -171,11 +175,21 @@ class GraphRepository(Protocol):
         """
         ...
 
-    async def replace_namespace(self, namespace: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> GraphCounts:
+    async def replace_namespace(
+        self,
+        namespace: str,
+        nodes: Sequence[Node],
+        edges: Sequence[Edge],
+        *,
+        require_allowed: Callable[[], Awaitable[None]] = always,
+    ) -> GraphCounts:
         """Make these the nodes and edges of a namespace, in one transaction that writes nothing but differences.
 
         Their own `namespace` is not looked at. Of several with one id the last one counts; one that another namespace
         has is taken from it. Edges of other namespaces stay, also at nodes that go. Returns what was written or
         removed.
+
+        `require_allowed` raises when this must not be any more. It is asked when nobody else is at it: who is allowed
+        later writes later.
         """
         ...

@@ -6,7 +6,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -25,6 +25,7 @@ from store.repositories.graph import (
     Route,
     Walk,
     Walked,
+    always,
 )
 from store.repositories.memory import contains
 
@@ -124,8 +125,16 @@ class MemoryGraph:
             return await self.replace_namespace(namespace, [], [])
         return self._delete(nodes, namespace)
 
-    async def replace_namespace(self, namespace: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> GraphCounts:
+    async def replace_namespace(
+        self,
+        namespace: str,
+        nodes: Sequence[Node],
+        edges: Sequence[Edge],
+        *,
+        require_allowed: Callable[[], Awaitable[None]] = always,
+    ) -> GraphCounts:
         """See GraphRepository."""
+        await require_allowed()
         return GraphCounts(_replace(self.nodes, namespace, nodes), _replace(self.edges, namespace, edges))
 
     def _delete(self, nodes: set[UUID], namespace: str) -> GraphCounts:

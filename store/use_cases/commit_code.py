@@ -24,8 +24,11 @@ async def commit_code(
         summary.deleted = await indexing.delete_unnamed()
     if await indexing.has_changed():
         resolved = await _resolved(repository, indexing)
-        await indexing.require_held()  # resolving takes long, and nothing else keeps an older graph from being written
-        await graph.replace_namespace(CODE_NAMESPACE + repository, resolved.nodes, resolved.edges)
+        # Resolving takes long, and nothing else keeps an older graph from being written.
+        await graph.replace_namespace(
+            CODE_NAMESPACE + repository, resolved.nodes, resolved.edges, require_allowed=indexing.require_held
+        )
+        summary.remark(resolved.unresolved, "its calls and imports cannot be resolved: a fault of the store")
     await indexing.commit()
     summary.nodes, summary.edges = await indexing.graph_size()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from servicekit.errors import InvalidArgumentError
 from store.errors import NodeNotFoundError
-from store.graph import Node
+from store.graph import MAX_LABEL, Node
 from store.repositories.graph import GraphRepository, NodeFilter
 from store.use_cases import graph_tokens
 from store.use_cases.event_rules import (
@@ -14,7 +14,7 @@ from store.use_cases.event_rules import (
     require_plain_json,
     require_plain_text,
 )
-from store.use_cases.graph_rules import MAX_LABEL, accept_asked_namespace, accept_types
+from store.use_cases.graph_rules import accept_asked_namespace, accept_types
 from store.use_cases.page_bytes import PAGE_BYTES
 
 DEFAULT_PAGE = 50

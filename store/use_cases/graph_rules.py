@@ -7,11 +7,10 @@ from typing import TypeVar
 import uuid6
 
 from servicekit.errors import InvalidArgumentError
-from store.graph import CODE_NAMESPACE, Edge, EdgeDraft, Node, NodeDraft, edge_id
+from store.graph import CODE_NAMESPACE, MAX_LABEL, Edge, EdgeDraft, Node, NodeDraft, edge_id
 from store.use_cases.event_rules import accept_id, require_plain_json, require_plain_text
 
 MAX_PROPERTIES_BYTES = 64 * 1024
-MAX_LABEL = 1000
 MAX_TYPES = 50
 #: Nodes, edges or ids of one call.
 MAX_WRITTEN = 1000

@@ -1,6 +1,6 @@
 """What a stream that indexes a repository says, and what becomes of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -86,3 +86,7 @@ class IndexSummary:
             self.unchanged += fate.error is None and fate.cut_method is None
             if (fate.error is not None or fate.note) and len(self.results) < MOST_RESULTS:
                 self.results.append(fate)
+
+    def remark(self, paths: Sequence[str], note: str) -> None:
+        """Name files that something is remarkable about, whether they were in the stream or not."""
+        self.results += [FileFate(path, note=note) for path in paths[: MOST_RESULTS - len(self.results)]]

@@ -1,9 +1,12 @@
-"""Repositories that would take for ever, or more calls than Python has: sizes at which resolving hung or failed."""
+"""Repositories that would take for ever, or more calls than Python has, and sources that resolving did not survive."""
+
+from typing import Any
 
 import pytest
 
 from store.code import meaning
-from store.code.repository_index import Definition
+from store.code.meanings import Meanings
+from store.code.repository_index import Definition, SourceFile
 from store.graph import Edge
 from tests.code_graph import edges_of, resolve_sources
 
@@ -96,3 +99,51 @@ def test_of_definitions_of_one_name_the_one_around_a_line_is_meant() -> None:
     lines = {node.id: node.properties.get("start_line") for node in resolved.nodes}
     calls = {lines[edge.source_id]: edge.properties["lines"] for edge in resolved.edges if edge.type == "calls"}
     assert calls == {1: [2], 3: [4], 5: [6], 7: [8], 9: [10]}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "std::integral_constant<bool, (N > decltype(a::b)::value)>::type();",
+        "A<decltype(x->c(decltype(d::e)::f))>::g();",
+        "A<(1>b[c::d]::f)>::g();",
+        "std::conditional_t<(N > decltype(a::b)::value), int, long> z; z.go();",
+    ],
+)
+def test_templates_that_close_more_than_they_open_end_nothing(statement: str) -> None:
+    resolved = resolve_sources(("a.cpp", f"void f() {{}}\nvoid m() {{ {statement} f(); }}\n".encode()))
+    assert resolved.unresolved == []
+    assert ("m", "f", "RESOLVED") in edges_of(resolved, "calls")
+
+
+@pytest.mark.parametrize(
+    ("there", "importer"),
+    [
+        (("main.go", b"package p\nfunc f() {}"), ("a.ts", b'import x from "./main.go"\nx.f()')),
+        (("A.java", b"class A {}"), ("a.js", b'const x = require("./A.java")\nx.f()')),
+        (("cgo.go", b"package p"), ("a.h", b'#include "cgo.go"')),
+    ],
+)
+def test_a_file_of_a_package_is_no_module_of_another_language(
+    there: tuple[str, bytes], importer: tuple[str, bytes]
+) -> None:
+    resolved = resolve_sources(there, importer)
+    assert resolved.unresolved == []
+    [(_, label, confidence)] = edges_of(resolved, "imports")
+    assert (label.endswith(there[0]), confidence) == (True, "UNRESOLVED")
+
+
+def test_a_file_that_cannot_be_resolved_costs_no_other_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = Meanings.of
+
+    def fail_in_one(self: Meanings, file: SourceFile, *arguments: Any, **options: Any) -> Any:
+        if file.path == "bad.py":
+            raise RecursionError
+        return of(self, file, *arguments, **options)
+
+    monkeypatch.setattr(Meanings, "of", fail_in_one)
+    source = b"def f(): ...\ndef g(): f()\n"
+    resolved = resolve_sources(("bad.py", source), ("good.py", source))
+    assert resolved.unresolved == ["bad.py"]
+    assert edges_of(resolved, "calls") == {("good.g", "good.f", "RESOLVED")}
+    assert ("bad.py", "bad.f", "RESOLVED") in edges_of(resolved, "contains")

@@ -17,6 +17,7 @@ from store.repositories.graph import (
     Route,
     Walk,
     Walked,
+    always,
 )
 from store.repositories.postgres import graph_replace, graph_write
 from store.repositories.postgres.graph_path import path
@@ -146,11 +147,22 @@ class PostgresGraph:
             edges += part.edges
         return GraphCounts(nodes, edges)
 
-    async def replace_namespace(self, namespace: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> GraphCounts:
+    async def replace_namespace(
+        self,
+        namespace: str,
+        nodes: Sequence[Node],
+        edges: Sequence[Edge],
+        *,
+        require_allowed: Callable[[], Awaitable[None]] = always,
+    ) -> GraphCounts:
         """See GraphRepository."""
-        return await self._write(
-            partial(graph_replace.replace_namespace, namespace=namespace, nodes=nodes, edges=edges)
-        )
+
+        async def replace(connection: Connection) -> GraphCounts:
+            await connection.execute(graph_replace.ALONE, namespace)
+            await require_allowed()
+            return await graph_replace.replace_namespace(connection, namespace, nodes, edges)
+
+        return await self._write(replace)
 
     async def _write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await transact(self._database, work, AbortedError("others keep changing the graph", retry_after=1))

@@ -19,6 +19,9 @@ ANALYZE = "ANALYZE nodes; ANALYZE edges"
 _NODE_COLUMNS = ("node_id", "node_type", "label", "properties")
 _EDGE_COLUMNS = ("edge_id", "source_node_id", "target_node_id", "relation_type", "confidence", "properties")
 
+# Until the end of the transaction.
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('trimem graph ' || $1, 0))"
+
 STAGING = """
     CREATE TEMPORARY TABLE new_nodes (node_id uuid, node_type text, label text, properties jsonb) ON COMMIT DROP;
     CREATE TEMPORARY TABLE new_edges (
