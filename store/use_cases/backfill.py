@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
-from uuid import uuid4
 
 import structlog
 
@@ -17,7 +17,7 @@ from store.errors import EmbedderFailedError, TextsRefusedError
 from store.events import EmbeddingSpace, EmbeddingState
 from store.repositories.outbox import ClaimedEvent, Outbox, Settled
 from store.use_cases.embed_events import reason_of
-from store.use_cases.embedding import CALL_TEXTS, PASSING, Embedded, TextEmbedding
+from store.use_cases.embedding import CALL_TEXTS, PASSING, TextEmbedding
 from store.use_cases.event_text import text_to_embed
 
 #: Seconds that a batch may be with the embedder: its events are held as long.
@@ -150,7 +150,8 @@ class Backfill:
 
     async def _embed(self, events: Sequence[ClaimedEvent]) -> _Batch:
         texts = {one.place: text for one in events if (text := text_to_embed(one.content)) is not None}
-        embedded = await self._documents(list(texts.values()))
+        with _time_for_a_call():
+            embedded = await self._embedding.documents(list(texts.values()))
         outcomes = dict(zip(texts, embedded.outcomes, strict=True))
         settled: list[Settled] = []
         trouble: TrimemError | None = None
@@ -167,7 +168,9 @@ class Backfill:
         # A busy embedder may be so for one text and not for the next, whatever they say.
         if trouble is not None and len(texts) == 1 and not isinstance(trouble, ResourceExhaustedError):
             alone = next(one for one in events if one.place in texts)
-            if await self._embeds_others():
+            with _time_for_a_call():
+                is_to_blame = await self._embedding.embeds_others()
+            if is_to_blame:
                 settled.append(self._failed(alone, trouble))
                 trouble = None
             elif isinstance(trouble, DeadlineExceededError):
@@ -176,18 +179,6 @@ class Backfill:
                     Settled(alone, EmbeddingState.PENDING, None, alone.attempts, reason_of(trouble), _retry_after(0))
                 )
         return _Batch(len(events), settled, embedded.space, trouble)
-
-    async def _embeds_others(self) -> bool:
-        """Whether the embedder embeds a text of which we know no harm, and that it cannot have in its cache."""
-        [outcome] = (await self._documents([f"Are you there? {uuid4()}"])).outcomes
-        return not isinstance(outcome, TrimemError)
-
-    async def _documents(self, texts: Sequence[str]) -> Embedded:
-        token = context.deadline.set(time.monotonic() + _CALL_SECONDS)
-        try:
-            return await self._embedding.documents(texts)
-        finally:
-            context.deadline.reset(token)
 
     def _failed(self, event: ClaimedEvent, error: TrimemError) -> Settled:
         """Tried in vain: later again, or never."""
@@ -213,6 +204,15 @@ class Backfill:
         if now >= self._next_complaint:
             self._next_complaint = now + _LONGEST_PAUSE
             self._log.warning("waiting", reason=error.reason, why=error.message)
+
+
+@contextmanager
+def _time_for_a_call() -> Iterator[None]:
+    token = context.deadline.set(time.monotonic() + _CALL_SECONDS)
+    try:
+        yield
+    finally:
+        context.deadline.reset(token)
 
 
 def _retry_after(attempts: int) -> float:

@@ -99,8 +99,7 @@ class _Documents:
         if len(part) > 1:
             self._size = len(part) // 2
             return False
-        [probe] = (await self._embedding.documents(["a text"])).outcomes
-        if isinstance(trouble, EmbedderFailedError) and not isinstance(probe, TrimemError):
+        if isinstance(trouble, EmbedderFailedError) and await self._embedding.embeds_others():
             return True
         raise trouble
 

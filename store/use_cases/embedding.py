@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
+from uuid import uuid4
 
 from servicekit.errors import InvalidArgumentError, TrimemError
 from store.errors import EmbeddingDimensionError, EmbeddingSpaceMismatchError, SpaceChangedError, TextsRefusedError
@@ -108,6 +109,11 @@ class TextEmbedding:
                     continue
             outcomes += [down] * len(batch)
         return Embedded(outcomes, space)
+
+    async def embeds_others(self) -> bool:
+        """Whether the embedder embeds a text of which we know no harm, and that it cannot have in its cache."""
+        [outcome] = (await self.documents([f"Are you there? {uuid4()}"])).outcomes
+        return not isinstance(outcome, TrimemError)
 
     async def _batch(self, texts: Sequence[str]) -> Embedded:
         """Embed texts that fit into one call, leaving out those that are refused."""

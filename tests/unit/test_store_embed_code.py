@@ -70,6 +70,7 @@ async def test_an_embedder_that_is_too_slow_for_one_text_stops_it() -> None:
 
     with pytest.raises(DeadlineExceededError):
         await embedding(Scripted(), slow).run(inputs(8))
+    assert slow.sizes == [8, 4, 2, 6, 3, 1, 5, 2, 1]  # whether it embeds others would change nothing
 
 
 async def test_texts_that_make_calls_fail_are_found() -> None:
@@ -88,6 +89,25 @@ async def test_an_embedder_that_fails_with_everything_stops_it() -> None:
     with pytest.raises(EmbedderFailedError):
         await embedding(Scripted(), failing).run(inputs(64))
     assert len(failing.sizes) == 8  # 64, 32, ... 1, and a text that it should know
+
+
+async def test_what_an_embedder_has_in_its_cache_blames_no_text() -> None:
+    """One chunk is to blame, and what told so is kept; then the model fails with all that is new to it."""
+    known: set[str] = set()
+    bad = {"code 1"}
+
+    def trouble(texts: Sequence[str]) -> TrimemError | None:
+        if bad & {*texts} or ("code 9" in bad and not known >= {*texts}):
+            return EmbedderFailedError("the embedder failed")
+        known.update(texts)
+        return None
+
+    embed = embedding(Scripted(), Scripted(CODE_SPACE, trouble))
+    assert [type(one) for one in (await embed.run(inputs(2))).outcomes] == [Vectors, str]
+    bad.add("code 9")
+
+    with pytest.raises(EmbedderFailedError):
+        await embed.run([CodeInputs("text 9", "code 9")])
 
 
 @pytest.mark.parametrize("which", ["text", "code"])
