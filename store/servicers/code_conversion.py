@@ -3,7 +3,6 @@
 from servicekit import context
 from servicekit.status import to_status
 from store.code.cutting import CUT_VERSION
-from store.code.paths import LONGEST_PATH
 from store.code.source import CodeKind, CutMethod, StoredChunk
 from store.code.stored import CodeRepositoryFacts, SourceFile
 from store.servicers.conversion import write_time
@@ -107,10 +106,7 @@ def write_chunk(stored: StoredChunk, message: pb.CodeChunk) -> None:
 
 
 def _result(fate: FileFate) -> pb.FileResult:
-    path = fate.path
-    if len(path) > LONGEST_PATH // 4:
-        path = path.encode()[:LONGEST_PATH].decode(errors="ignore")
-    message = pb.FileResult(path=path, note=fate.note)
+    message = pb.FileResult(path=fate.path, note=fate.note)
     if fate.error is not None:
         message.error.CopyFrom(to_status(fate.error, context.request_id.get()))
     if fate.cut_method is not None:

@@ -16,13 +16,14 @@ async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
 
     One finished piece may wait, so memory is bounded. What `source` raises comes after all that it yielded.
     """
-    queue: asyncio.Queue[T] = asyncio.Queue(maxsize=1)
-    feeding = asyncio.create_task(_feed(source, queue))
-    try:
-        while (waiting := await _next(queue, feeding)) is not None:
-            yield waiting[0]
-    finally:
-        await tasks.cancel(feeding)
+    async with aclosing(source):
+        making = asyncio.ensure_future(anext(source, None))
+        try:
+            while (one := await making) is not None:
+                making = asyncio.ensure_future(anext(source, None))
+                yield one
+        finally:
+            await tasks.cancel(making)
 
 
 async def in_order(work: Iterator[Coroutine[Any, Any, T]], most: int) -> AsyncGenerator[T, None]:
@@ -40,24 +41,3 @@ async def in_order(work: Iterator[Coroutine[Any, Any, T]], most: int) -> AsyncGe
     finally:
         for task in running:
             await tasks.cancel(task)
-
-
-async def _feed(source: AsyncGenerator[T, None], queue: "asyncio.Queue[T]") -> None:
-    async with aclosing(source):
-        async for one in source:
-            await queue.put(one)
-
-
-async def _next(queue: "asyncio.Queue[T]", feeding: "asyncio.Task[None]") -> tuple[T] | None:
-    """The next piece; None at the end. Raises what made an end of it."""
-    getting = asyncio.create_task(queue.get())
-    try:
-        await asyncio.wait([getting, feeding], return_when=asyncio.FIRST_COMPLETED)
-        if getting.done():
-            return (getting.result(),)
-        if not queue.empty():  # put as the last thing before the end
-            return (queue.get_nowait(),)
-    finally:
-        await tasks.cancel(getting)
-    feeding.result()
-    return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servicekit import tasks
-from servicekit.errors import FailedPreconditionError, InvalidArgumentError, TrimemError
+from servicekit.errors import DeadlineExceededError, FailedPreconditionError, InvalidArgumentError, TrimemError
 from store.code.cutting import CUT_VERSION
 from store.code.paths import LONGEST_PATH, accept_path
 from store.code.stored import CodeSpaces, KnownFile, NewChunk, NewFile, Vectors
@@ -30,6 +30,8 @@ _CUT_FILES = 4
 
 #: Seconds without a word after which what was said is stored.
 _PAUSE = 0.5
+#: Seconds without a word after which a caller is taken for gone: it keeps others out.
+_SILENCE = 600.0
 
 #: Chunks that are embedded and written at once, and more when a file has more: some calls of the embedder.
 _BATCH_CHUNKS = 256
@@ -95,8 +97,10 @@ async def _groups(items: AsyncIterator[FileItem]) -> AsyncGenerator[list[FileIte
     reading = asyncio.ensure_future(anext(items, None))
     try:
         while True:
-            await asyncio.wait([reading], timeout=_PAUSE if group else None)
+            await asyncio.wait([reading], timeout=_PAUSE if group else _SILENCE)
             if not reading.done():
+                if not group:
+                    raise DeadlineExceededError("no message came for ten minutes")
                 yield group
                 group, size = [], 0
                 continue
@@ -134,7 +138,8 @@ async def _settling(
 
 
 async def _refusal(item: FileItem, error: TrimemError) -> FileFate:
-    return FileFate(item.path[:LONGEST_PATH], error)  # it may be as long as a message, and results are kept
+    # The path may be as long as a message, and results are kept.
+    return FileFate(item.path[:LONGEST_PATH].encode()[:LONGEST_PATH].decode(errors="ignore"), error)
 
 
 @dataclass(frozen=True, slots=True)
