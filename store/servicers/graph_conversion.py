@@ -1,10 +1,11 @@
 """Messages of GraphService to dataclasses, and back."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from servicekit.errors import InvalidArgumentError
+from servicekit.errors import InvalidArgumentError, ResourceExhaustedError
 from store.graph import Edge, EdgeConfidence, EdgeDirection, EdgeDraft, Node, NodeDraft
 from store.repositories.graph import EdgeFilter, NodeFilter, Path, Walked
 from store.servicers.conversion import write_time
@@ -12,6 +13,11 @@ from store.servicers.structs import object_of, write_object
 from store.use_cases.graph_nodes import FoundNodes
 from store.use_cases.graph_walks import PathQuestion, TraverseQuestion
 from trimem.store.v1 import graph_service_pb2 as pb
+
+#: By default a gRPC client takes no larger message.
+_ANSWER_BYTES = 4 * 1024 * 1024
+#: What an answer may say of a node or an edge beyond what the request said: an id and two times, with their tags.
+_ADDED_BYTES = 80
 
 _CONFIDENCES: dict[pb.EdgeConfidence.ValueType, EdgeConfidence | None] = {
     pb.EDGE_CONFIDENCE_UNSPECIFIED: None,
@@ -26,12 +32,14 @@ _DIRECTIONS: dict[pb.EdgeDirection.ValueType, EdgeDirection] = {
 
 
 def node_drafts(request: pb.UpsertNodesRequest) -> list[NodeDraft]:
-    """The nodes of a request."""
+    """The nodes of a request. Raises InvalidArgumentError for more than an answer carries."""
+    _require_room("nodes", len(request.nodes), request.ByteSize())
     return [NodeDraft(one.id, one.type, one.label, one.namespace, object_of(one.properties)) for one in request.nodes]
 
 
 def edge_drafts(request: pb.UpsertEdgesRequest) -> list[EdgeDraft]:
-    """The edges of a request. Raises InvalidArgumentError for what no dataclass can hold."""
+    """The edges of a request. Raises InvalidArgumentError for what no dataclass can hold, or no answer carries."""
+    _require_room("edges", len(request.edges), request.ByteSize())
     return [
         EdgeDraft(
             one.id,
@@ -92,11 +100,32 @@ def walked_message(walked: Walked) -> pb.TraverseResponse:
 
 
 def path_message(path: Path) -> pb.FindPathResponse:
-    """The answer to the search for a path."""
+    """The answer to the search for a path. Raises ResourceExhaustedError for one that is too large."""
     message = pb.FindPathResponse(complete=path.complete)
     for node in path.nodes:
         write_node(node, message.nodes.add())
     for edge in path.edges:
+        write_edge(edge, message.edges.add())
+    if (size := message.ByteSize()) > _ANSWER_BYTES:
+        raise ResourceExhaustedError(
+            f"the nodes and edges of the path have {size} bytes, and an answer at most {_ANSWER_BYTES}: Traverse "
+            "returns those that fit"
+        )
+    return message
+
+
+def written_nodes_message(nodes: Sequence[Node]) -> pb.UpsertNodesResponse:
+    """Nodes as they are stored now."""
+    message = pb.UpsertNodesResponse()
+    for node in nodes:
+        write_node(node, message.nodes.add())
+    return message
+
+
+def written_edges_message(edges: Sequence[Edge]) -> pb.UpsertEdgesResponse:
+    """Edges as they are stored now."""
+    message = pb.UpsertEdgesResponse()
+    for edge in edges:
         write_edge(edge, message.edges.add())
     return message
 
@@ -129,6 +158,12 @@ def _write_time(value: datetime | None, message: Timestamp) -> None:
     """A time, or none: rows from before Trimem may be without."""
     if value is not None:
         write_time(value, message)
+
+
+def _require_room(field: str, count: int, size: int) -> None:
+    """Raise InvalidArgumentError when nobody could read the answer: they would not know that all is written."""
+    if size + _ADDED_BYTES * count > _ANSWER_BYTES:
+        raise InvalidArgumentError(field, f"are too large for one answer, which has {_ANSWER_BYTES} bytes: send fewer")
 
 
 def _edge_filter(request: pb.TraverseRequest | pb.FindPathRequest) -> EdgeFilter:

@@ -70,7 +70,7 @@ async def test_walks_searches_and_lists_go_by_index(url: str, database: Database
     for direction, edges in ways.items():
         assert await indexes(graph_walk.WALK[direction], no, no, one, no, 10, 1000, 500_000) >= edges
         assert await indexes(graph_walk.EDGES[direction], no, no, one, [0], 10, 5000, ROOM, 500_000) == edges
-        assert await indexes(graph_path.LEVEL[direction], no, no, one, 500_000) >= edges
+        assert await indexes(graph_path.LEVEL[direction], no, no, one, 500_000, 50_001) >= edges
     page = (no, no, no, 51, no, no, no)
     assert await indexes(graph_sql.LIST, *page, ROOM) == {"ix_nodes_namespace_label"}
     assert await indexes(graph_sql.LIST, "code/a", *page[1:4], "code/a", "x", UUID(int=1), ROOM) == {
@@ -263,6 +263,23 @@ async def test_the_edges_at_deleted_nodes_stay_in_the_database(database: Databas
         assert await graph_write.delete_nodes(watched, [UUID(int=3)]) == GraphCounts(1, 100)
 
     assert watched.most == 1
+
+
+@pytest.mark.parametrize("direction", [EdgeDirection.OUT, EdgeDirection.BOTH])
+async def test_of_many_nodes_at_one_a_path_reads_no_more_than_may_be_looked_at(
+    database: Database, graph: PostgresGraph, direction: EdgeDirection
+) -> None:
+    await graph.upsert_nodes([node(one) for one in range(1, 203)])
+    await graph.upsert_edges([edge(1, one) for one in range(2, 202)] + [edge(2, 1)] + chain(201, 202))
+
+    async with database.transaction() as connection:
+        watched: Any = Watched(connection)
+        found = await graph_path.path(watched, Route(UUID(int=1), UUID(int=202), 10, 50, EdgeFilter(direction)))
+        assert (found.nodes, found.complete) == ([], False)
+        assert watched.most <= 51
+        found = await graph_path.path(watched, Route(UUID(int=1), UUID(int=202), 10, 203, EdgeFilter(direction)))
+
+    assert (numbers(found.nodes), found.complete) == ([1, 201, 202], True)
 
 
 @pytest.mark.parametrize("value", [[1] * 20_000, [[1]] * 10_000, [[[[[[]]]]]] * 4000, {"": {"": {"": [{}] * 9000}}}])

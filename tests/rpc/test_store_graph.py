@@ -1,15 +1,18 @@
 """GraphService over gRPC: what callers write, find and follow, and what they are told when it is wrong."""
 
 import random
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 
 from store.graph import EdgeConfidence
 from store.repositories.graph import GraphRepository
+from store.servicers import graph_conversion, graph_servicer
 from store.use_cases.event_rules import MAX_LEVELS
 from tests.conftest import NewDatabase
 from tests.fixtures_graph import edge, node, refusal, served_graph
@@ -200,6 +203,53 @@ async def test_the_largest_that_is_taken_comes_back(served: Served) -> None:
     assert [one.node for one in walked.nodes] == [stored]
     assert walked.edges[0].properties == stored.properties
     assert (await served.stub.UpsertNodes(nodes(*[{"label": "𐍈" * 1000}] * 1000))).nodes[999].label
+
+
+async def test_what_would_not_come_back_in_one_answer_is_not_written(served: Served) -> None:
+    stub = served.stub
+    large = {"properties": {"text": "x" * 60_000}}
+    most = [{"id": ID[one], **large} for one in range(1, 70)]
+
+    assert len((await stub.UpsertNodes(nodes(*most))).nodes) == 69
+    assert await refusal(stub.UpsertNodes(nodes(*most, {"id": ID[70], **large}))) == ("INVALID_ARGUMENT", "nodes")
+    at_one = [{"id": ID[100 + one], "sourceId": ID[1], "targetId": ID[1], **large} for one in range(70)]
+    assert await refusal(stub.UpsertEdges(edges(*at_one))) == ("INVALID_ARGUMENT", "edges")
+    assert await refusal(stub.GetNode(pb.GetNodeRequest(id=ID[70]))) == ("NOT_FOUND", "NODE_NOT_FOUND")
+
+
+async def test_a_path_that_is_too_large_for_an_answer_says_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = served.stub
+    await stub.UpsertNodes(nodes(*[{"id": ID[one], "label": "x" * 1000} for one in range(1, 5)]))
+    await stub.UpsertEdges(edges(*[{"sourceId": ID[one], "targetId": ID[one + 1]} for one in range(1, 4)]))
+    monkeypatch.setattr(graph_conversion, "_ANSWER_BYTES", 4000)
+
+    long = stub.FindPath(pb.FindPathRequest(source_id=ID[1], target_id=ID[4]))
+    assert await refusal(long) == ("RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED")
+    assert len((await stub.FindPath(pb.FindPathRequest(source_id=ID[1], target_id=ID[3]))).nodes) == 3
+
+
+async def test_large_answers_are_made_beside_the_loop(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, bool] = {}
+
+    def watched(name: str, make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def made_where(answer: Any) -> Any:
+            made[name] = threading.current_thread() is not threading.main_thread()
+            return make(answer)
+
+        return made_where
+
+    names = [name for name in vars(graph_servicer) if name.endswith("_message")]
+    for name in names:
+        monkeypatch.setattr(graph_servicer, name, watched(name, getattr(graph_servicer, name)))
+    stub, large = served.stub, {"properties": {"text": "x" * 20_000}}
+    await stub.UpsertNodes(nodes({"id": ID[1], **large}))
+    await stub.UpsertEdges(edges({"sourceId": ID[1], "targetId": ID[1], **large}))
+    await stub.SearchNodes(pb.SearchNodesRequest())
+    await stub.Traverse(pb.TraverseRequest(start_ids=[ID[1]]))
+    await stub.FindPath(pb.FindPathRequest(source_id=ID[1], target_id=ID[1]))
+
+    assert made == dict.fromkeys(names, True)
+    assert len(names) == 5
 
 
 QUESTIONS: list[tuple[str, dict[str, Any], str]] = [

@@ -38,6 +38,7 @@ def _level(direction: EdgeDirection) -> str:
         SELECT DISTINCT ON (near.id) near.id, via, edge_id, (SELECT count(*) FROM near) AS looked_at
         FROM near JOIN nodes ON node_id = near.id
         ORDER BY near.id, via, relation_type, edge_id
+        LIMIT $5
     """
 
 
@@ -94,7 +95,7 @@ async def path(connection: Connection, route: Route) -> Path:
         if met or not all(side.frontier for side in sides):
             break
         side, other = sorted(sides, key=lambda one: len(one.frontier))
-        rows = await connection.fetch(LEVEL[side.direction], *matching, side.frontier, room)
+        rows = await connection.fetch(LEVEL[side.direction], *matching, side.frontier, room, route.max_nodes + 1)
         side.frontier = [row["id"] for row in rows if row["id"] not in side.steps]
         side.steps |= {row["id"]: _Step(row["via"], row["edge_id"]) for row in rows if row["id"] not in side.steps}
         room -= rows[0]["looked_at"] if rows else 0
