@@ -51,7 +51,7 @@ class CuttingProcesses:
         self._idle: dict[_Child, asyncio.TimerHandle] = {}
         self._all: set[_Child] = set()
         self._closed = asyncio.Event()
-        self._retiring: asyncio.Future[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def cut(self, path: str, content: bytes) -> CutFile:
         """Chunks and outline of a file."""
@@ -127,7 +127,9 @@ class CuttingProcesses:
 
     def _retire(self, child: "_Child") -> None:
         del self._idle[child]
-        self._retiring = asyncio.ensure_future(self._end(child))
+        retiring = asyncio.create_task(self._end(child))
+        self._retiring.add(retiring)  # or nothing would keep it from being collected
+        retiring.add_done_callback(self._retiring.discard)
 
     async def _end(self, child: "_Child") -> None:
         await child.end()

@@ -29,6 +29,11 @@ class PathFilter:
     prefix: str = ""
     regex: str | None = None
 
+    @property
+    def anchored(self) -> str | None:
+        """`regex` for one who looks for it anywhere in a path."""
+        return None if self.regex is None else f"^(?:{self.regex})$"
+
     def matches(self, path: str) -> bool:
         """Whether a path is like this. For tests: how long it takes is up to the pattern."""
         return path.startswith(self.prefix) and (

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from uuid import UUID
 
 from servicekit.errors import InvalidArgumentError
 from store.code.path_filter import PathFilter, path_filter
@@ -14,7 +13,7 @@ from store.errors import ChunkNotFoundError, RepositoryNotFoundError
 from store.graph import CODE_NAMESPACE
 from store.repositories.code import CodeCounts, CodeRepository
 from store.repositories.graph import GraphRepository
-from store.use_cases.event_rules import accept_page_size
+from store.use_cases.event_rules import accept_id, accept_page_size
 from store.use_cases.indexing_room import IndexingRoom
 from store.use_cases.page_bytes import PAGE_BYTES
 from store.use_cases.page_tokens import as_bytes, as_text, not_ours
@@ -93,10 +92,7 @@ class GetChunk:
 
     async def run(self, chunk_id: str) -> StoredChunk:
         """The chunk. Raises InvalidArgumentError for `id`, and ChunkNotFoundError."""
-        try:
-            wanted = UUID(chunk_id)
-        except ValueError:
-            raise InvalidArgumentError("id", "must be a UUID" if chunk_id else "is required") from None
+        wanted = accept_id("id", chunk_id)
         found = await self._code.chunk(wanted)
         if found is None:
             raise ChunkNotFoundError(wanted)

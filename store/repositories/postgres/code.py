@@ -80,9 +80,8 @@ class PostgresCode:
 
     async def files(self, repository: str, matching: PathFilter, after: str, limit: int) -> list[SourceFile]:
         """See CodeRepository."""
-        expression = None if matching.regex is None else f"^(?:{matching.regex})$"
         async with self._database.connection() as connection:
-            rows = await connection.fetch(FILES, repository, after, matching.prefix, expression, limit)
+            rows = await connection.fetch(FILES, repository, after, matching.prefix, matching.anchored, limit)
         return [file_of(row) for row in rows]
 
     async def chunk(self, chunk_id: UUID) -> StoredChunk | None:

@@ -12,7 +12,7 @@ MATCHING = """
       AND ($2::text IS NULL OR c.file_path ^@ $2)
       AND ($3::text IS NULL OR c.file_path ~ $3)
       AND ($4::text[] IS NULL OR c.language = ANY($4))
-      AND ($5::text[] IS NULL OR c.kind = ANY($5))
+      AND ($5::text[] IS NULL OR c.kind = ANY($5) OR c.metadata -> 'kinds' ?| $5)
 """
 
 
@@ -22,7 +22,7 @@ def conditions(matching: CodeFilter) -> Conditions:
     return (
         matching.repository or None,
         path.prefix or None,
-        None if path.regex is None else f"^(?:{path.regex})$",
+        path.anchored,
         [*matching.languages] or None,
         [kind.value for kind in matching.kinds] or None,
     )
