@@ -31,6 +31,8 @@ class FakeCode(code_service_pb2_grpc.CodeServiceServicer):
     failures: list[TrimemError | None] = field(default_factory=list)
     #: Paths that are refused.
     refused: set[str] = field(default_factory=set)
+    #: Whether all files would be cut differently by now.
+    is_outdated: bool = False
     #: What is remarkable about the others.
     noted: str = ""
     #: What a call of IndexFiles waits for before it answers.
@@ -79,7 +81,10 @@ class FakeCode(code_service_pb2_grpc.CodeServiceServicer):
         rest = [(path, content) for path, content in found if path > request.page_token]
         page = rest[: min(request.page_size, 3)]
         files = [
-            pb.SourceFile(path=path, content_hash=hash_of(content), size_bytes=len(content)) for path, content in page
+            pb.SourceFile(
+                path=path, content_hash=hash_of(None if self.is_outdated else content), size_bytes=len(content)
+            )
+            for path, content in page
         ]
         return pb.ListFilesResponse(files=files, next_page_token=page[-1][0] if len(page) < len(rest) else "")
 

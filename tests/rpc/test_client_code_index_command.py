@@ -130,11 +130,42 @@ async def test_files_that_fail_are_told_one_by_one_and_keep_what_is_stored(
     assert document["skipped"]["binary"] == 1
     assert sorted(ended.problems.splitlines()) == [
         "trimem: \\xff.py: the name is not UTF-8",
+        "trimem: binary.py: is binary, and not indexed; what is stored of it is kept",
         "trimem: locked.py: cannot be read: Permission denied",
         "trimem: odd.py: file.content: is odd",
     ]
     assert code.repositories["ours"]["odd.py"] == code.repositories["ours"]["locked.py"] == b"old"
-    assert "binary.py" not in code.repositories["ours"]
+
+
+async def test_what_is_too_large_or_binary_is_named_and_keeps_what_is_stored(
+    trimem: Terminal, code: FakeCode, top: Path
+) -> None:
+    (top / "generated.py").write_text("x = 1\n")
+    (top / "data.py").write_text("x = 1\n")
+    await trimem("index", str(top))
+    (top / "generated.py").write_text("x = 1\n" * 100)
+    (top / "data.py").write_bytes(b"\0")
+    (top / "new.py").write_text("x = 1\n" * 100)
+    (top / "b.py").symlink_to("a.py")
+    ended = await trimem("index", str(top), "--max-bytes", "99", "--json")
+    assert ended.status == 0
+    assert sorted(ended.problems.splitlines()) == [
+        "trimem: b.py: a symbolic link is not followed",
+        "trimem: data.py: is binary, and not indexed; what is stored of it is kept",
+        "trimem: generated.py: is larger than --max-bytes, and not indexed; what is stored of it is kept",
+        "trimem: new.py: is larger than --max-bytes, and not indexed",
+    ]
+    document = json.loads(ended.output)
+    assert (document["unchanged"], document["deleted"], document["failed"]) == (4, 0, 0)
+    assert {one["path"]: one["reason"] for one in document["skipped_files"]} == {
+        "b.py": "symbolic link", "data.py": "binary", "generated.py": "too large", "new.py": "too large",
+    }  # fmt: skip
+    assert code.repositories["ours"]["generated.py"] == code.repositories["ours"]["data.py"] == b"x = 1\n"
+    code.is_outdated = True
+    ended = await trimem("index", str(top), "--max-bytes", "99")
+    assert (ended.status, ended.problems.count("\n")) == (0, 4)
+    (top / "data.py").unlink()
+    assert (await trimem("index", str(top), "--max-bytes", "99", "--json")).document()["deleted"] == 1
 
 
 async def test_files_of_a_folder_that_cannot_be_read_are_kept(

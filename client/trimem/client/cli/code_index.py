@@ -1,5 +1,6 @@
 """`trimem code index`."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,13 @@ INDEX_EXAMPLES = examples(
     "trimem code index ~/src/backend --repository acme/backend --exclude 'tests/data/'",
     "trimem code index . --dry-run | wc -l",
 )
+
+#: What is said of files that are passed over without anybody having chosen that.
+_SURPRISES = {
+    Skipped.LINK: "a symbolic link is not followed",
+    Skipped.BINARY: "is binary, and not indexed",
+    Skipped.TOO_LARGE: "is larger than --max-bytes, and not indexed",
+}
 
 
 def index(
@@ -55,10 +63,10 @@ def index(
 
     Files that are stored already are not sent again. What .gitignore excludes, vendored folders, binary and large files
     are skipped, and symbolic links are never followed. A file that cannot be read or stored is reported, keeps what is
-    stored of it, and stops no other.
+    stored of it, and stops no other; so does one that became binary or too large.
 
-    Exit status 1 when there was such a file; the others are indexed. With --json the counts as one document, with
-    `problems` (path, reason) and `notes` (path, note).
+    Exit status 1 when there was a file that failed; the others are indexed. With --json the counts as one document,
+    with `problems` (path, reason), `skipped_files` (the same, of links, binary and large files) and `notes` (path, note).
     """
     selection = Selection(include or (), exclude or (), everything, most_bytes)
     with ExitStack() as stack:
@@ -105,9 +113,10 @@ def _report(sending: Sending, *, as_json: bool) -> None:
         f"{sending.repository}: {result.stored:,} files stored ({result.chunks:,} chunks, {result.embedded:,} of them "
         f"embedded), {result.unchanged:,} unchanged, {result.deleted:,} deleted, {sending.failed:,} failed"
     )
-    for path, skipped in found.skipped.items():
-        if skipped is Skipped.LINK:
-            complain(f"{path}: a symbolic link is not followed")
+    surprising = {path: skipped for path, skipped in found.skipped.items() if skipped in _SURPRISES}
+    for path, skipped in surprising.items():
+        is_kept = "; what is stored of it is kept" if path in sending.kept else ""
+        complain(f"{path}: {_SURPRISES[skipped]}{is_kept}")
     if unnamed := sending.failed - len(found.problems):
         complain(f"{unnamed:,} more files failed")
     if not sending.is_done:
@@ -121,6 +130,7 @@ def _report(sending: Sending, *, as_json: bool) -> None:
                 "failed": sending.failed,
                 **{name: getattr(result, name) for name in ("chunks", "embedded", "nodes", "edges")},
                 "skipped": found.counts(),
+                "skipped_files": _pairs(surprising),
                 "problems": _pairs(found.problems),
                 "notes": [{"path": path, "note": note} for path, note in sending.notes.items()],
             }
@@ -140,5 +150,5 @@ def _skipped_text(found: Found) -> str:
     return f"; skipped {skipped}{hint}" if skipped else ""
 
 
-def _pairs(problems: dict[str, str]) -> list[dict[str, Any]]:
+def _pairs(problems: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"path": path, "reason": reason} for path, reason in problems.items()]

@@ -10,6 +10,9 @@ from trimem.client.cli.code_reading import Folder, NotRegularError
 from trimem.client.cli.code_walking import Found, Skipped
 from trimem.client.cli.failures import UsageProblem, complain
 
+#: What the store would refuse, and keep as it was.
+_KEPT = frozenset({Skipped.TOO_LARGE, Skipped.BINARY})
+
 #: Seconds for a call of some files: the gateway's limit ends it before, unless that was raised for slow models.
 _TIMEOUT = 3600.0
 
@@ -26,6 +29,8 @@ class Sending:
         self.repository = repository
         self.found = found
         self.result = IndexResult()
+        #: Files that became too large or binary, of which what is stored stays, as when the store refuses one.
+        self.kept: set[str] = set()
         #: What is remarkable about stored files, by path.
         self.notes: dict[str, str] = {}
         self.is_done = False
@@ -74,7 +79,8 @@ class Sending:
             self._show(bar)
             if content is not None or (path in self.found.problems and path in known):
                 yield UnchangedFile(path, known[path])
-        for path in self._unknown(known):
+        self.kept = {path for path in known if self.found.skipped.get(path) in _KEPT}
+        for path in (*self._unknown(known), *sorted(self.kept)):
             yield UnchangedFile(path, known[path])
 
     def _unknown(self, known: Iterable[str]) -> Iterator[str]:
@@ -118,7 +124,8 @@ class Sending:
         for one in result.results:
             if one.error is not None:
                 self._refused.add(one.path)
-                self._fail(one.path, one.error.message)
+                if one.path not in self.kept:  # which would have to be cut anew, and cannot be sent
+                    self._fail(one.path, one.error.message)
             elif one.note:
                 self.notes[one.path] = one.note
 
