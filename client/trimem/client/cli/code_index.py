@@ -66,7 +66,7 @@ def index(
     stored of it, and stops no other; so does one that became binary or too large.
 
     Exit status 1 when there was a file that failed; the others are indexed. With --json the counts as one document,
-    with `problems` (path, reason), `skipped_files` (the same, of links, binary and large files) and `notes` (path, note).
+    with `problems` (path, reason), `skipped_files` (the same; links, binary and large files) and `notes` (path, note).
     """
     selection = Selection(include or (), exclude or (), everything, most_bytes)
     with ExitStack() as stack:
