@@ -176,7 +176,7 @@ class CodeChunk(_message.Message):
     first part has it.
     """
     start_line: _builtins.int
-    """First line, from 1."""
+    """First line, from 1: of a file that begins with a byte order mark, the first chunk begins with that."""
     end_line: _builtins.int
     """Last line, from 1, included."""
     start_byte: _builtins.int
@@ -454,7 +454,9 @@ class IndexFilesResponse(_message.Message):
     """See `node_count`."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileResult]:
-        """Files that were not stored, and stored ones with something remarkable: the first 1,000, in stream order."""
+        """Files that were not stored, and stored ones with something remarkable: the first 1,000, in stream order. Behind them
+        those, in the stream or not, whose calls and imports could not be resolved.
+        """
 
     def __init__(
         self,

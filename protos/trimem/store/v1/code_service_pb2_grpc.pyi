@@ -59,7 +59,7 @@ class CodeServiceStub:
     repository is stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored
     without: it is found by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files
     from the start of the stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the
-    call. Retry: safe.
+    call, and so does a silence of ten minutes, with DEADLINE_EXCEEDED: others wait for it. Retry: safe.
 
     Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
     """
@@ -112,7 +112,7 @@ class CodeServiceAsyncStub(CodeServiceStub):
     repository is stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored
     without: it is found by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files
     from the start of the stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the
-    call. Retry: safe.
+    call, and so does a silence of ten minutes, with DEADLINE_EXCEEDED: others wait for it. Retry: safe.
 
     Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
     """
@@ -168,7 +168,7 @@ class CodeServiceServicer(metaclass=_abc_1.ABCMeta):
         repository is stored without its vectors, as it can be sent again. Only a chunk that a model refuses is stored
         without: it is found by names, and `results` and `embedding_error` say why. `ErrorInfo.metadata` says how many files
         from the start of the stream are settled: `settled_count`. A message larger than GRPC_MAX_MESSAGE_BYTES ends the
-        call. Retry: safe.
+        call, and so does a silence of ten minutes, with DEADLINE_EXCEEDED: others wait for it. Retry: safe.
 
         Over HTTP the body is NDJSON (`Content-Type: application/x-ndjson`), one message a line, `content` in base64.
         """

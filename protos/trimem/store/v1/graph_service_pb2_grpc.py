@@ -121,21 +121,23 @@ class GraphServiceServicer(object):
 
     def FindPath(self, request, context):
         """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
-        within the limits. NOT_FOUND when one of the two does not exist.
+        within the limits. NOT_FOUND when one of the two does not exist. RESOURCE_EXHAUSTED when its nodes and edges have more
+        than 4 MiB together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertNodes(self, request, context):
-        """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids.
+        """UpsertNodes writes nodes, new ones and changed ones, all or none. So many that the answer would have more than 4 MiB
+        are INVALID_ARGUMENT: send fewer. Retry: safe when the nodes have ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertEdges(self, request, context):
-        """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
+        """UpsertEdges writes edges, all or none, and as many as UpsertNodes. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
         at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
         once. Retry: safe.
         """

@@ -57,12 +57,15 @@ class GraphServiceStub:
     """
     FindPath: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]
     """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
-    within the limits. NOT_FOUND when one of the two does not exist.
+    within the limits. NOT_FOUND when one of the two does not exist. RESOURCE_EXHAUSTED when its nodes and edges have more
+    than 4 MiB together.
     """
     UpsertNodes: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertNodesRequest, _graph_service_pb2.UpsertNodesResponse]
-    """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids."""
+    """UpsertNodes writes nodes, new ones and changed ones, all or none. So many that the answer would have more than 4 MiB
+    are INVALID_ARGUMENT: send fewer. Retry: safe when the nodes have ids.
+    """
     UpsertEdges: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertEdgesRequest, _graph_service_pb2.UpsertEdgesResponse]
-    """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
+    """UpsertEdges writes edges, all or none, and as many as UpsertNodes. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
     at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
     once. Retry: safe.
     """
@@ -100,12 +103,15 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """
     FindPath: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.FindPathRequest, _graph_service_pb2.FindPathResponse]  # type: ignore[assignment]
     """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
-    within the limits. NOT_FOUND when one of the two does not exist.
+    within the limits. NOT_FOUND when one of the two does not exist. RESOURCE_EXHAUSTED when its nodes and edges have more
+    than 4 MiB together.
     """
     UpsertNodes: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertNodesRequest, _graph_service_pb2.UpsertNodesResponse]  # type: ignore[assignment]
-    """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids."""
+    """UpsertNodes writes nodes, new ones and changed ones, all or none. So many that the answer would have more than 4 MiB
+    are INVALID_ARGUMENT: send fewer. Retry: safe when the nodes have ids.
+    """
     UpsertEdges: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.UpsertEdgesRequest, _graph_service_pb2.UpsertEdgesResponse]  # type: ignore[assignment]
-    """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
+    """UpsertEdges writes edges, all or none, and as many as UpsertNodes. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
     at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
     once. Retry: safe.
     """
@@ -164,7 +170,8 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.FindPathResponse, _abc.Awaitable[_graph_service_pb2.FindPathResponse]]:
         """FindPath returns a shortest path from one node to another, of several always the same; an empty one when there is none
-        within the limits. NOT_FOUND when one of the two does not exist.
+        within the limits. NOT_FOUND when one of the two does not exist. RESOURCE_EXHAUSTED when its nodes and edges have more
+        than 4 MiB together.
         """
 
     @_abc_1.abstractmethod
@@ -173,7 +180,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.UpsertNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.UpsertNodesResponse, _abc.Awaitable[_graph_service_pb2.UpsertNodesResponse]]:
-        """UpsertNodes writes nodes, new ones and changed ones, all or none. Retry: safe when the nodes have ids."""
+        """UpsertNodes writes nodes, new ones and changed ones, all or none. So many that the answer would have more than 4 MiB
+        are INVALID_ARGUMENT: send fewer. Retry: safe when the nodes have ids.
+        """
 
     @_abc_1.abstractmethod
     def UpsertEdges(
@@ -181,7 +190,7 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _graph_service_pb2.UpsertEdgesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.UpsertEdgesResponse, _abc.Awaitable[_graph_service_pb2.UpsertEdgesResponse]]:
-        """UpsertEdges writes edges, all or none. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
+        """UpsertEdges writes edges, all or none, and as many as UpsertNodes. Fails with FAILED_PRECONDITION, reason NODE_NOT_FOUND, when one begins or ends
         at a node that does not exist. An edge without an id is the one of its source, target, type and namespace: it is written
         once. Retry: safe.
         """
