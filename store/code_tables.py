@@ -103,7 +103,8 @@ def _chunks(metadata: MetaData, dimension: int) -> None:
         Column("start_byte", BigInteger, nullable=False),
         Column("end_byte", BigInteger, nullable=False),
         Column("content", Text, nullable=False),
-        # imports, parameters, decorators, symbols: lists of strings; complexity: a number.
+        # imports, parameters, decorators, symbols, kinds: lists of strings; complexity: a number. What was cut before
+        # version 2 of the rules has no kinds.
         Column("metadata", JSONB, nullable=False),
         # What its definitions are called: `=parseHTTPHeader`, `parsehttpheader`, `httpserverparsehttpheader`.
         Column("names", ARRAY(Text), nullable=False),

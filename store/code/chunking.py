@@ -25,10 +25,13 @@ class Piece:
     #: Whether the owner begins in it.
     begins: bool
     weight: int
+    #: Whether something in it is outside of any definition.
+    is_outside: bool = field(init=False)
     #: Whether all that is in it is small, so that more of that may be put to it.
     is_small: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.is_outside = self.owner is None
         self.is_small = self.weight < MIN_WEIGHT
 
 
@@ -78,6 +81,8 @@ class Chunking:
 
     def _bounded(self, piece: Piece) -> list[Piece]:
         parts = self._splitter.bounded(piece.start, piece.end)
+        if parts == [(piece.start, piece.end)]:
+            return [piece]
         return [
             Piece(start, end, piece.owner, piece.begins and number == 0, self._positions.weight(start, end))
             for number, (start, end) in enumerate(parts)
@@ -136,4 +141,5 @@ def _join(left: Piece, right: Piece) -> None:
         left.owner, left.begins = right.owner, True
     left.end = right.end
     left.weight += right.weight
+    left.is_outside = left.is_outside or right.is_outside
     left.is_small = left.is_small and right.is_small

@@ -14,7 +14,7 @@ from store.code.symbols import Symbols, span_of
 
 #: Of the rules in here: files that were cut by others are cut again. Add one when chunks or outlines
 #: change, and when these are resolved to another graph: files that are cut again make it new, nothing else does.
-CUT_VERSION = 1
+CUT_VERSION = 2
 
 NOT_UTF8 = "not UTF-8: some bytes are replaced"
 

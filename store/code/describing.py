@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left
+from dataclasses import replace
 from heapq import nsmallest
 
 from store.code.chunking import Piece
@@ -33,9 +34,10 @@ class Describing:
         self._positions = positions
         self._symbols = symbols
         self._docstring = string_text(positions, definitions.docstring) if definitions.docstring else ""
-        anchored = sorted((each.anchor, symbols[each].qualified_name) for each in definitions.all if each.is_outlined)
+        anchored = [(each.anchor, symbols[each]) for each in definitions.all if each.is_outlined]
+        anchored.sort(key=lambda one: (one[0], one[1].qualified_name))
         self._anchors = [anchor for anchor, _ in anchored]
-        self._names = [name for _, name in anchored]
+        self._anchored = [symbol for _, symbol in anchored]
         #: Places and texts of imports, by the word that a chunk uses them with.
         self._imports: dict[str, list[tuple[int, str]]] = {}
         for place, each in enumerate(imports):
@@ -50,26 +52,33 @@ class Describing:
         # The mark in front belongs to the first chunk, so that no byte is left over.
         has_mark = number == 0 and self._positions.content.startswith(UTF8_MARK)
         span = span_of(self._positions, 0 if has_mark else piece.start, piece.end)
-        symbols = tuple(self._names[bisect_left(self._anchors, piece.start) : bisect_left(self._anchors, piece.end)])
-        imports = self._used(content)
-        if piece.owner is None:
-            docstring = self._docstring if number == 0 else ""
-            return Chunk(CodeKind.MODULE, span, content, docstring=docstring, imports=imports, symbols=symbols)
-        owner = self._symbols[piece.owner]
-        return Chunk(
-            kind=owner.kind,
+        begun = self._anchored[bisect_left(self._anchors, piece.start) : bisect_left(self._anchors, piece.end)]
+        owner = None if piece.owner is None else self._symbols[piece.owner]
+        described = begun if owner is None or owner in begun else [owner, *begun]
+        docstrings = [self._docstring] if number == 0 else []
+        docstrings += [each.docstring for each in described if each is not owner or piece.begins]
+        chunk = Chunk(
+            kind=CodeKind.MODULE if owner is None else owner.kind,
             span=span,
             content=content,
+            imports=self._used(content),
+            complexity=max((each.complexity for each in described), default=0),
+            symbols=tuple(each.qualified_name for each in begun),
+            kinds=frozenset(each.kind for each in described) | ({CodeKind.MODULE} if piece.is_outside else set()),
+            signatures=tuple(dict.fromkeys(each.signature for each in described if each.signature)),
+            docstrings=tuple(dict.fromkeys(docstring for docstring in docstrings if docstring)),
+        )
+        if owner is None:
+            return replace(chunk, docstring=self._docstring if number == 0 else "")
+        return replace(
+            chunk,
             name=owner.name,
             qualified_name=owner.qualified_name,
             parent=owner.parent,
             signature=owner.signature,
             docstring=owner.docstring if piece.begins else "",
-            imports=imports,
             parameters=owner.parameters,
             decorators=owner.decorators,
-            complexity=owner.complexity,
-            symbols=symbols,
         )
 
     def _used(self, content: str) -> tuple[str, ...]:

@@ -82,9 +82,15 @@ class Chunk:
     imports: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     decorators: tuple[str, ...] = ()
+    #: The highest of these and its own.
     complexity: int = 0
     #: Qualified names of the definitions that begin in it.
     symbols: tuple[str, ...] = ()
+    #: What a filter takes it for: its own, those of the definitions, MODULE for what is outside of any.
+    kinds: frozenset[CodeKind] = frozenset()
+    #: What the definitions say, to be embedded; kept is what the first one says.
+    signatures: tuple[str, ...] = ()
+    docstrings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ class CodeFilter:
     repository: str = ""
     path: PathFilter = field(default_factory=PathFilter)
     languages: Collection[str] = ()
+    #: Of the chunk, or of any definition in it.
     kinds: Collection[CodeKind] = ()
 
 

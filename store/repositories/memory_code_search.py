@@ -47,7 +47,7 @@ class MemoryCodeSearch:
             if matching.repository in ("", repository) and matching.path.matches(path)
             if not matching.languages or file.language in matching.languages
             for new in file.chunks
-            if not matching.kinds or new.chunk.kind in matching.kinds
+            if not matching.kinds or not {new.chunk.kind, *new.chunk.kinds}.isdisjoint(matching.kinds)
         ]
 
     def _weigh(self, terms: Sequence[int], repository: str) -> Weights:

@@ -10,6 +10,7 @@ from servicekit import tasks
 from servicekit.errors import InvalidArgumentError
 from servicekit.off_loop import off_loop
 from store.code.identifiers import is_code, names_asked, terms_asked
+from store.code.languages import LANGUAGE_NAMES, languages_called
 from store.code.path_filter import path_filter
 from store.code.paths import accept_repository
 from store.code.snippets import Snippet, snippet_of
@@ -28,7 +29,6 @@ DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
 #: Languages, and kinds, of a filter.
 MAX_CHOICES = 50
-_LONGEST_LANGUAGE = 50
 
 #: Chunks read at once for a page: large ones may fill it before all are read.
 _READ_AT_ONCE = 20
@@ -170,11 +170,13 @@ def _accept(search: CodeSearch) -> CodeFilter:
     require_plain_text("query", search.query)
     if search.repository:
         accept_repository(search.repository)
-    for place, language in enumerate(search.languages):
-        require_plain_text(f"languages[{place}]", language)
-        if not 0 < len(language) <= _LONGEST_LANGUAGE:
-            raise InvalidArgumentError(f"languages[{place}]", f"must have 1 to {_LONGEST_LANGUAGE} characters")
-    return CodeFilter(search.repository, path_filter(search.path), frozenset(search.languages), frozenset(search.kinds))
+    languages: set[str] = set()
+    for place, name in enumerate(search.languages):
+        called = languages_called(name)
+        if not called:
+            raise InvalidArgumentError(f"languages[{place}]", f"is none of {', '.join(LANGUAGE_NAMES)}")
+        languages |= called
+    return CodeFilter(search.repository, path_filter(search.path), languages, frozenset(search.kinds))
 
 
 def _seal(search: CodeSearch) -> bytes:

@@ -20,6 +20,7 @@ from store.repositories.memory_code_search import MemoryCodeSearch
 from store.repositories.postgres import code_search as sql
 from store.repositories.postgres import code_words as words_sql
 from store.repositories.postgres.code import PostgresCode
+from store.repositories.postgres.code_filter import conditions
 from store.repositories.postgres.code_search import PostgresCodeSearch
 from tests.conftest import NewDatabase
 from tests.fixtures_store import OTHER_SPACE, SPACE, execute, open_database, text_vector
@@ -153,6 +154,8 @@ async def test_rare_words_weigh_more_within_a_repository_as_over_all(kept: Kept)
         assert len(found) == 10
 
 
+SMALL_CLASS = frozenset({CodeKind.CLASS, CodeKind.METHOD})
+
 FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({}, ["acme/backend:lib/a.ts", "acme/backend:src/a.py", "acme/backend:src/deep/b.py", "acme/frontend:src/a.py"]),
     ({"repository": "acme/frontend"}, ["acme/frontend:src/a.py"]),
@@ -165,6 +168,8 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"languages": ["typescript"]}, ["acme/backend:lib/a.ts"]),
     ({"languages": ["typescript", "go"], "path": "src"}, []),
     ({"kinds": [CodeKind.CLASS]}, ["acme/backend:lib/a.ts"]),
+    ({"kinds": [CodeKind.METHOD]}, ["acme/backend:lib/a.ts"]),
+    ({"kinds": [CodeKind.METHOD, CodeKind.LINES], "languages": ["python"]}, []),
 ]
 
 
@@ -172,7 +177,7 @@ async def test_all_arms_stay_within_the_filters(kept: Kept) -> None:
     await kept.write(
         file("src/a.py", ("find", "needle one")),
         file("src/deep/b.py", ("find", "needle two")),
-        file("lib/a.ts", ("find", "needle three"), language="typescript", kind=CodeKind.CLASS),
+        file("lib/a.ts", ("find", "needle three"), language="typescript", kind=CodeKind.CLASS, kinds=SMALL_CLASS),
     )
     await kept.write(file("src/a.py", ("find", "needle four")), repository="acme/frontend")
     for matching, paths in FILTERS:
@@ -207,6 +212,33 @@ async def test_vectors_of_another_model_are_not_compared(kept: Kept) -> None:
 async def test_where_nothing_is_kept_nothing_is_found_by_whatever_model(kept: Kept) -> None:
     question = CodeQuestion(Meaning(text_vector("x"), OTHER_SPACE), meaning("x"), terms_asked("x"), names_asked("x"))
     assert await kept.find(question) == []
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+async def test_chunks_of_before_the_kinds_of_definitions_were_kept_are_found_by_their_own(kept: Kept) -> None:
+    await kept.write(file("a.py", ("find", "needle"), kind=CodeKind.CLASS, kinds=SMALL_CLASS))
+    await execute(kept.url, "UPDATE code_chunks SET metadata = metadata - 'kinds'")
+    assert await kept.paths(by_words("needle"), kinds=[CodeKind.METHOD]) == []
+    assert await kept.paths(by_words("needle"), kinds=[CodeKind.CLASS]) == ["acme/backend:a.py"]
+    await kept.write(file("a.py", ("find", "needle"), kind=CodeKind.CLASS, kinds=SMALL_CLASS))
+    assert await kept.paths(by_words("needle"), kinds=[CodeKind.METHOD]) == ["acme/backend:a.py"]
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [(sql.BY_TEXT, "ix_code_chunks_embedding_text"), (sql.BY_CODE, "ix_code_chunks_embedding_code")],
+)
+async def test_the_nearest_are_found_by_the_index_on_their_vectors(kept: Kept, statement: str, index: str) -> None:
+    await kept.write(*(file(f"{number}.py", (f"f{number}", f"text {number}")) for number in range(50)))
+    filters = CodeFilter("", path_filter("**/*.py"), ["python"], [CodeKind.METHOD])
+    async with open_database(kept.url) as database, database.reading(sql.SETTINGS.format(timeout=10_000)) as connection:
+        for matching in (CodeFilter(), filters):
+            [[plan]] = await connection.fetch(
+                f"EXPLAIN (FORMAT JSON) {statement}", *conditions(matching), text_vector("text"), 200
+            )
+            assert index in plan, (matching, plan)
+            assert '"Sort"' not in plan
 
 
 @pytest.mark.parametrize("kept", ["postgres"], indirect=True)

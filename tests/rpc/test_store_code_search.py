@@ -119,10 +119,39 @@ async def test_hits_are_within_the_filters(store: StoreUnderTest) -> None:
         ({"languages": ["typescript"]}, {"web/server.ts"}),
         ({"kinds": ["CODE_KIND_CLASS"], "languages": ["python"]}, {"src/uploads.py"}),
         ({"path": "src/", "languages": ["typescript"]}, set()),
+        ({"languages": ["TS", "rust"]}, {"web/server.ts"}),
+        ({"kinds": ["CODE_KIND_METHOD"], "languages": ["py"]}, {"src/uploads.py"}),
+        ({"kinds": ["CODE_KIND_MODULE"], "repository": "acme/other"}, {"src/uploads.py"}),
+        ({"kinds": ["CODE_KIND_LINES"]}, set()),
     ):
         found = await search(store, "retry a failed upload", **fields)
         assert {hit.chunk.path for hit in found.hits} == paths, fields
         assert found.complete
+
+
+async def test_a_small_class_is_found_as_any_kind_of_what_is_in_it(store: StoreUnderTest) -> None:
+    page = '''class Page:
+    """A page."""
+
+    def is_last(self):
+        """Says whether none follows."""
+        return True
+'''
+    await index(store, {"page.py": page}, COMMIT, repository="acme/pages")
+    for kind in ("CODE_KIND_METHOD", "CODE_KIND_CLASS"):
+        for mode in ("FUSED", "CODE", "TEXT", "NAMES"):
+            [hit] = (
+                await search(store, "is_last", kinds=[kind], mode=f"CODE_SEARCH_MODE_{mode}", repository="acme/pages")
+            ).hits
+            assert (hit.chunk.kind, list(hit.chunk.symbols)) == (pb.CODE_KIND_CLASS, ["Page", "Page.is_last"])
+    assert not (await search(store, "is_last", kinds=["CODE_KIND_FUNCTION"], repository="acme/pages")).hits
+
+
+async def test_typescript_is_that_with_jsx_too(store: StoreUnderTest) -> None:
+    await index(store, {"view.tsx": "export const View = () => <b>retry</b>;\n"}, COMMIT, repository="acme/web")
+    for language, paths in (("typescript", {"web/server.ts", "view.tsx"}), ("tsx", {"view.tsx"})):
+        found = await search(store, "retry", languages=[language])
+        assert {hit.chunk.path for hit in found.hits} == paths
 
 
 async def test_pages_do_not_move_and_belong_to_their_search(store: StoreUnderTest) -> None:
@@ -233,6 +262,8 @@ async def test_what_is_wrong_is_named(store: StoreUnderTest) -> None:
         ("languages", {"languages": ["x"] * 51}),
         ("languages[0]", {"languages": [""]}),
         ("languages[1]", {"languages": ["go", "\x00"]}),
+        ("languages[1]", {"languages": ["go", "pythn"]}),
+        ("languages[0]", {"languages": ["x" * 100_000]}),
         ("page_size", {"page_size": -1}),
         ("page_token", {"page_token": "x" * 20000}),
     ):

@@ -118,8 +118,8 @@ def test_the_models_read_what_a_chunk_says_and_what_it_does() -> None:
         "def parseHTTPHeader(line):\n    return line.split(':')",
         name="parseHTTPHeader",
         parent="HTTPServer",
-        signature="def parseHTTPHeader(line)",
-        docstring="Splits a line.",
+        signatures=("def parseHTTPHeader(line)",),
+        docstrings=("Splits a line.",),
         symbols=("HTTPServer.parseHTTPHeader",),
     )
     said = text_input("net/server.py", chunk)

@@ -12,12 +12,42 @@ from store.code.languages.python import PYTHON
 from store.code.languages.rust import RUST
 from store.code.languages.typescript import TSX, TYPESCRIPT
 
-__all__ = ["LANGUAGES", "PYTHON", "TEXT", "Language", "language_of", "plain_language_of"]
+__all__ = [
+    "LANGUAGES",
+    "LANGUAGE_NAMES",
+    "PYTHON",
+    "TEXT",
+    "Language",
+    "language_of",
+    "languages_called",
+    "plain_language_of",
+]
 
 LANGUAGES: tuple[Language, ...] = (PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP)
 
 #: What a file is in when nothing says more.
 TEXT = "text"
+
+#: Of all that a file may be said to be in.
+LANGUAGE_NAMES = tuple(sorted({each.name for each in LANGUAGES} | {*PLAIN_LANGUAGES.values(), TEXT}))
+
+_ALIASES = {
+    "bash": "shell",
+    "c#": "csharp",
+    "c++": "cpp",
+    "golang": "go",
+    "js": "javascript",
+    "jsx": "javascript",
+    "md": "markdown",
+    "py": "python",
+    "rb": "ruby",
+    "rs": "rust",
+    "sh": "shell",
+    "ts": "typescript",
+    "yml": "yaml",
+}
+#: Who asks for a language means what is written in an extension of it, too.
+_WITH = {TYPESCRIPT.name: {TSX.name}}
 
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
 _FIRST_LINE = 200
@@ -40,3 +70,9 @@ def plain_language_of(path: str) -> str:
     """What a file that is cut by lines is said to be in."""
     name = PurePosixPath(path)
     return PLAIN_LANGUAGES.get(name.suffix.lower()) or PLAIN_LANGUAGES.get(name.name.lower()) or TEXT
+
+
+def languages_called(name: str) -> frozenset[str]:
+    """The languages that somebody means by a name, in any case; none by one that is not known."""
+    known = _ALIASES.get(name.lower(), name.lower())
+    return frozenset({known} | _WITH.get(known, set())) if known in LANGUAGE_NAMES else frozenset()

@@ -57,6 +57,7 @@ def description_of(file: NewFile, ordinal: int, new: NewChunk) -> tuple[Any, ...
         "decorators": list(chunk.decorators),
         "complexity": chunk.complexity,
         "symbols": list(chunk.symbols),
+        "kinds": sorted(chunk.kinds),
     }
     return (
         ordinal,
@@ -116,6 +117,7 @@ def chunk_of(row: Row) -> StoredChunk:
             decorators=tuple(metadata["decorators"]),
             complexity=metadata["complexity"],
             symbols=tuple(metadata["symbols"]),
+            kinds=frozenset(map(CodeKind, metadata.get("kinds", ()))),
         ),
         embedding_error=row["embedding_error"] or "",
         file_content_hash=row["content_hash"].hex(),

@@ -102,7 +102,7 @@ class _CodeSearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodeSe
     CODE_SEARCH_MODE_CODE: _CodeSearchMode.ValueType  # 2
     """The query with the code, by the CODE model."""
     CODE_SEARCH_MODE_TEXT: _CodeSearchMode.ValueType  # 3
-    """The query with docstring, name and signature in words, by the TEXT model."""
+    """The query with docstrings, names and signatures in words, by the TEXT model: of all definitions in a chunk."""
     CODE_SEARCH_MODE_NAMES: _CodeSearchMode.ValueType  # 4
     """The words of the query with the words of identifiers and comments, by BM25; `parse http header` finds
     `parseHTTPHeader`. Definitions that are called like the whole query come first, here and in FUSED.
@@ -118,7 +118,7 @@ CODE_SEARCH_MODE_FUSED: CodeSearchMode.ValueType  # 1
 CODE_SEARCH_MODE_CODE: CodeSearchMode.ValueType  # 2
 """The query with the code, by the CODE model."""
 CODE_SEARCH_MODE_TEXT: CodeSearchMode.ValueType  # 3
-"""The query with docstring, name and signature in words, by the TEXT model."""
+"""The query with docstrings, names and signatures in words, by the TEXT model: of all definitions in a chunk."""
 CODE_SEARCH_MODE_NAMES: CodeSearchMode.ValueType  # 4
 """The words of the query with the words of identifiers and comments, by BM25; `parse http header` finds
 `parseHTTPHeader`. Definitions that are called like the whole query come first, here and in FUSED.
@@ -127,7 +127,10 @@ Global___CodeSearchMode: _TypeAlias = CodeSearchMode  # noqa: Y015
 
 @_typing.final
 class CodeChunk(_message.Message):
-    """CodeChunk is a piece of a file: all of a small definition, a part of a large one, or some small neighbours together."""
+    """CodeChunk is a piece of a file: all of a small definition, a part of a large one, or some small neighbours together.
+    Of some together `symbols` names all, `complexity` is the highest, and what else is said of a definition is said of the
+    first one.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +165,7 @@ class CodeChunk(_message.Message):
     language: _builtins.str
     """Language, in lower case, such as `python`; `text` when it is not known."""
     kind: Global___CodeKind.ValueType
-    """What it is a piece of; of some definitions together, the first one's."""
+    """What it is a piece of; of some definitions together, the first one's: SearchCodeRequest.kinds looks at all of them."""
     name: _builtins.str
     """Name of the definition, such as `decode`; empty outside of definitions."""
     qualified_name: _builtins.str
@@ -809,11 +812,21 @@ class SearchCodeRequest(_message.Message):
     """
     @_builtins.property
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these languages, as in CodeChunk; at most 50. Default: all."""
+        """Only these languages, as in CodeChunk, in any case; at most 50. Default: all. Cut along their syntax are `c`, `cpp`,
+        `go`, `java`, `javascript`, `python`, `rust`, `tsx` and `typescript`, which includes `tsx`. Cut by lines are `batch`,
+        `cmake`, `csharp`, `css`, `csv`, `dart`, `dockerfile`, `elixir`, `erlang`, `fsharp`, `graphql`, `groovy`, `haskell`,
+        `html`, `ini`, `json`, `julia`, `kotlin`, `lua`, `make`, `markdown`, `objective-c`, `ocaml`, `perl`, `php`,
+        `powershell`, `protobuf`, `r`, `restructuredtext`, `ruby`, `scala`, `shell`, `sql`, `svelte`, `swift`, `terraform`,
+        `text`, `toml`, `vue`, `xml`, `yaml` and `zig`. Some are also called `bash`, `c#`, `c++`, `golang`, `js`, `jsx`, `md`,
+        `py`, `rb`, `rs`, `sh`, `ts` and `yml`. Others are INVALID_ARGUMENT.
+        """
 
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___CodeKind.ValueType]:
-        """Only these kinds; at most 50. Default: all."""
+        """Only chunks with something of these kinds: they are of it, or a definition of it begins in them, or, for
+        CODE_KIND_MODULE, code outside of definitions is in them; at most 50. Default: all. A small class is found as
+        CODE_KIND_CLASS and, by the methods in it, as CODE_KIND_METHOD.
+        """
 
     def __init__(
         self,
