@@ -244,7 +244,7 @@ def _encode_json(value: Any) -> bytes:
 
 
 def _decode_json(value: bytes) -> Any:
-    return json.loads(value[1:])
+    return json.loads(value[1:].decode())  # of bytes it would first guess the encoding
 
 
 def _is_of_exchanged_column(error: Exception) -> bool:

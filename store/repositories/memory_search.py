@@ -27,7 +27,7 @@ class MemorySearch:
         compared = [self._compare(one, question.vector, weighed) for one in self.data.matching(matching)]
         near = sorted((one for one in compared if one.similarity is not None), key=_distance)[:limit]
         worded = [one for one in compared if one.lexical_score > 0]
-        halvings = {one.id: question.recency.halvings(one.timestamp) for one in worded} if question.recency else {}
+        halvings = {one.id: question.recency.halvings(one.time) for one in worded} if question.recency else {}
         worded.sort(key=lambda one: (-one.lexical_score * 0.5 ** halvings.get(one.id, 0.0), one.id))
         unseen = near[-1].similarity if len(near) == limit else None
         return Candidates(
@@ -51,7 +51,7 @@ class MemorySearch:
         similarity = None
         if vector is not None and event.embedding_state is EmbeddingState.EMBEDDED:
             similarity = _cosine(vector, self.data.vectors[event.id])
-        return Candidate(event.id, event.timestamp, similarity, weighed.score(counts, words.total))
+        return Candidate(event.id, event.timestamp.timestamp(), similarity, weighed.score(counts, words.total))
 
 
 def _distance(candidate: Candidate) -> tuple[float, UUID]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -13,12 +12,13 @@ from store.events import EmbeddingSpace, Event, EventFilter, Vector
 class Recency:
     """How much age counts: half after `half_life` seconds before `now`."""
 
-    now: datetime
+    #: Unix time, as candidates have it.
+    now: float
     half_life: float
 
-    def halvings(self, timestamp: datetime) -> float:
+    def halvings(self, time: float) -> float:
         """How often a score is halved. What lies ahead is as good as new."""
-        return max(0.0, (self.now - timestamp).total_seconds()) / self.half_life
+        return max(0.0, self.now - time) / self.half_life
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Candidate(NamedTuple):
     """An event that may be a hit, and how it compares with the whole question. There are hundreds in a search."""
 
     id: UUID
-    timestamp: datetime
+    #: Of the event, in Unix time.
+    time: float
     #: Cosine in [-1, 1]; None when the event has no vector, or the question has none.
     similarity: float | None
     #: BM25; 0 when the event has none of the words.

@@ -61,7 +61,7 @@ def rank(
 
 def _aged(kept: Sequence[Candidate], score: "_Score", recency: Recency) -> list[Scored]:
     """Hits whose scores have lost by age, best first."""
-    aged = [(one, score.of(one), recency.halvings(one.timestamp)) for one in kept]
+    aged = [(one, score.of(one), recency.halvings(one.time)) for one in kept]
     # By the logarithm: with a short half-life all scores may be too small for a float, and still have an order.
     aged.sort(key=lambda each: (each[2] - (math.log2(each[1]) if each[1] > 0 else -math.inf), each[0].id))
     return [

@@ -1,9 +1,10 @@
 """Finding events by meaning and by words."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from store.use_cases import search_tokens
 from store.use_cases.embedding import PASSING, TextEmbedding
 from store.use_cases.event_rules import accept_filter, accept_page_size, accept_vector, require_plain_text
 from store.use_cases.fusion import Scored, SearchMode, rank
-from store.use_cases.page_bytes import PAGE_BYTES, event_bytes
+from store.use_cases.page_bytes import PAGE_BYTES, fitting
 from store.use_cases.search_tokens import MOST_HITS, Found
 from store.use_cases.words import words_of
 
@@ -93,7 +94,7 @@ class SearchEvents:
             terms=() if mode is SearchMode.VECTOR else words_of(search.query, MAX_QUERY_WORDS).terms,
             vector=vector,
             space=space,
-            recency=None if half_life is None else Recency(datetime.now(UTC), half_life),
+            recency=None if half_life is None else Recency(time.time(), half_life),
             # With another order than by vector they would not be the page.
             bring=min(size, _READ_AT_ONCE) if mode is SearchMode.VECTOR else 0,
         )
@@ -149,14 +150,14 @@ class SearchEvents:
         while passed < len(hits) and len(page) < size:
             some = hits[passed : passed + min(_READ_AT_ONCE, size - len(page))]
             events = await self._events.events([one.id for one in some if one.id not in brought], matching)
-            for one in some:
-                event = brought.get(one.id) or events.get(one.id)
-                if event is not None:
-                    room -= event_bytes(event)
-                    if page and room < 0:
-                        return page, passed
-                    page.append(SearchHit(event, one.score, one.similarity, one.lexical_score))
-                passed += 1
+            there = [(one, event) for one in some if (event := brought.get(one.id) or events.get(one.id))]
+            count, taken = fitting([event for _, event in there], room)
+            count = count if page else max(count, 1)
+            page += [SearchHit(event, one.score, one.similarity, one.lexical_score) for one, event in there[:count]]
+            if count < len(there):
+                return page, passed + some.index(there[count][0])
+            room -= taken
+            passed += len(some)
         return page, passed
 
     async def _accept(self, search: EventSearch) -> EventSearch:

@@ -69,7 +69,7 @@ def short_scan(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _search(store: Repositories, matching: EventFilter = MINE) -> tuple[Candidates, set[datetime]]:
     found = await store.search.candidates(Question(vector=NEAREST, space=SPACE), matching, 50)
     assert len(found.found) == 50
-    return found, {one.timestamp for one in found.found}
+    return found, {datetime.fromtimestamp(one.time, UTC) for one in found.found}
 
 
 @pytest.mark.usefixtures("short_scan")

@@ -158,7 +158,8 @@ async def test_postgres_finds_and_scores_as_the_plain_formula(store: Repositorie
     for repositories in (store, plain):
         await repositories.events.create(events, SPACE)
 
-    for fields in ({}, {"recency": Recency(NOON, 86400 * 5)}, {"vector": text_vector("w1 w2"), "space": SPACE}):
+    recency = Recency(NOON.timestamp(), 86400 * 5)
+    for fields in ({}, {"recency": recency}, {"vector": text_vector("w1 w2"), "space": SPACE}):
         for matching in (
             ALL,
             EventFilter(metadata={"odd": 1}),

@@ -1,6 +1,5 @@
 """How candidates of two kinds become one order."""
 
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,12 +7,12 @@ import pytest
 from store.repositories.search import Candidate, Candidates, Recency
 from store.use_cases.fusion import MEANING, SearchMode, rank
 
-NOW = datetime(2026, 5, 1, tzinfo=UTC)
+NOW = 1_777_593_600.0
 
 
 def candidate(similarity: float | None, lexical: float = 0.0, *, days: float = 0) -> Candidate:
     """One of some age."""
-    return Candidate(uuid4(), NOW - timedelta(days=days), similarity, lexical)
+    return Candidate(uuid4(), NOW - days * 86_400, similarity, lexical)
 
 
 def order(candidates: Candidates, mode: SearchMode, **options: object) -> list[UUID]:
@@ -62,7 +61,7 @@ def test_a_hybrid_score_is_a_mean_of_both() -> None:
 def test_a_hybrid_order_does_not_depend_on_the_scale_of_the_cosines() -> None:
     pairs = [(0.8, 0.0), (0.6, 1.0), (0.55, 0.2), (0.3, 2.0), (0.1, 0.0)]
     one = [candidate(similarity, lexical) for similarity, lexical in pairs]
-    other = [Candidate(each.id, each.timestamp, 0.5 + 0.4 * (each.similarity or 0), each.lexical_score) for each in one]
+    other = [Candidate(each.id, each.time, 0.5 + 0.4 * (each.similarity or 0), each.lexical_score) for each in one]
 
     assert order(Candidates(one, 4.0), SearchMode.HYBRID) == order(Candidates(other, 4.0), SearchMode.HYBRID)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from store.bm25 import K1, B, Weights, weights
 from store.database import Connection
 from store.events import EventFilter, Vector
-from store.repositories.postgres.rows import Row, conditions, similarity
+from store.repositories.postgres.rows import Row, conditions, similarity, unix_time
 from store.repositories.search import Recency
 
 #: How often one search looks up a word in an event. A question of ten words is compared with
@@ -66,7 +66,7 @@ UNPACKED = f"""
 
 # Terms to find events by, filter; terms, weights, average; how many to look at; recency; how many to return.
 BY_WORDS = f"""
-    SELECT e.id, e.timestamp, NULL::float8 AS similarity, scored.score, count(*) OVER () AS looked_at
+    SELECT e.id, {unix_time("e.timestamp")}, NULL::float8 AS similarity, scored.score, count(*) OVER () AS looked_at
     FROM (
         SELECT id, timestamp, {UNPACKED.format(average="$7")}
         FROM events
@@ -83,7 +83,7 @@ BY_WORDS = f"""
 
 # Both scores of events that one arm found. The keys know the timestamp, and it the partition.
 BOTH_SCORES = f"""
-    SELECT e.id, e.timestamp, {similarity("e.distance")} AS similarity, scored.score
+    SELECT e.id, {unix_time("e.timestamp")}, {similarity("e.distance")} AS similarity, scored.score
     FROM (
         SELECT e.id, e.timestamp, {UNPACKED.format(average="$5")},
                CASE WHEN embedding_state = 'EMBEDDED' THEN embedding <=> $2 END AS distance
@@ -157,4 +157,4 @@ def _decay(recency: Recency | None) -> tuple[float, float]:
     """What a second of age takes from the logarithm of the score, and when age is 0."""
     if recency is None:
         return 0.0, 0.0
-    return math.log(2) / recency.half_life, recency.now.timestamp()
+    return math.log(2) / recency.half_life, recency.now

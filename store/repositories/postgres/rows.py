@@ -21,6 +21,11 @@ def similarity(distance: str) -> str:
     return f"CASE WHEN {distance} <> 'NaN' THEN least(1, greatest(-1, 1 - {distance})) END"
 
 
+def unix_time(timestamp: str) -> str:
+    """SQL for a time as a number, which is read much faster than a timestamp."""
+    return f"extract(epoch FROM {timestamp})::float8 AS time"
+
+
 def conditions(matching: EventFilter) -> tuple[Json | None, datetime | None, datetime | None]:
     return matching.metadata or None, matching.start_time, matching.end_time
 

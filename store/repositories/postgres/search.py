@@ -17,6 +17,7 @@ from store.repositories.postgres.rows import (
     has_unrecorded_vectors,
     similarity,
     space_of,
+    unix_time,
 )
 from store.repositories.postgres.spaces import SPACE
 from store.repositories.postgres.time_left import milliseconds_left
@@ -67,7 +68,7 @@ _MATCHING = """
 _BROUGHT = ", ".join(
     f"CASE WHEN row_number() OVER (ORDER BY distance, id) <= $6 THEN {column} END AS {column}"
     for column in (
-        *("content", "metadata", "create_time", "update_time"),
+        *("timestamp", "content", "metadata", "create_time", "update_time"),
         *("embedding_state", "embedding_error", "embedding_attempts"),
     )
 )
@@ -76,7 +77,7 @@ _BROUGHT = ", ".join(
 # nothing else. A zero vector, which an adopted table may hold, has no direction: its distance is NaN. Rows begin like a
 # Candidate. The space comes along, because a statement of its own would be one more round trip.
 NEAREST = f"""
-    SELECT id, timestamp, {similarity("distance")} AS similarity, 0::float8 AS score, {_BROUGHT},
+    SELECT id, {unix_time("timestamp")}, {similarity("distance")} AS similarity, 0::float8 AS score, {_BROUGHT},
            (SELECT fingerprint FROM embedding_spaces WHERE column_name = '{EVENTS_COLUMN}') AS fingerprint
     FROM (
         SELECT {EVENT_COLUMNS}, embedding <=> $1 AS distance
