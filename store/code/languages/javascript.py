@@ -4,13 +4,22 @@ import tree_sitter_javascript
 
 from store.code.languages.language import Language
 
-#: What is assigned to a name and makes it a function.
-FUNCTION_VALUE = """[
+_FUNCTIONS = """
   (arrow_function parameters: (_) @parameters body: (_) @body)
   (arrow_function parameter: (_) @parameters body: (_) @body)
   (function_expression parameters: (_) @parameters body: (_) @body)
   (generator_function parameters: (_) @parameters body: (_) @body)
-]"""
+"""
+
+#: What is assigned to a name and makes it a function.
+FUNCTION_VALUE = f"[{_FUNCTIONS}]"
+
+# What takes a function and gives back the same, but for when it is called: `const Row = memo(({ upload }) => …)`.
+_WRAPPED = f"""(call_expression function: (_) @wrapper arguments: (arguments "(" . [
+  {_FUNCTIONS}
+  (call_expression function: (_) @wrapper arguments: (arguments "(" . {FUNCTION_VALUE}))
+]))"""
+_WRAPPERS = "(?:^|[.])(?:memo|forwardRef|observer|useCallback|debounce|throttle)$"
 
 #: What TypeScript has too.
 SHARED = f"""
@@ -21,6 +30,8 @@ SHARED = f"""
 (method_definition) @function
 
 (variable_declarator name: (identifier) @name value: {FUNCTION_VALUE}) @function
+(variable_declarator name: (identifier) @name value: {_WRAPPED} (#match? @wrapper "{_WRAPPERS}")) @function
+(export_statement "default" @name value: {_WRAPPED} (#match? @wrapper "{_WRAPPERS}")) @function
 (variable_declarator name: (identifier) @name value: (class !name body: (_) @body)) @class
 (variable_declarator name: (identifier) value: (object)) @namespace
 (pair key: [(property_identifier) (string)] @name value: {FUNCTION_VALUE}) @function
