@@ -52,8 +52,9 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, protos
 	$(BIN)/lint-imports
 	$(BIN)/python protos/tool.py check
 
+# In the order of the folders: left to itself xdist takes files with many tests first, and the slow ones have few.
 pytest: $(VENV)/.dev ## tests alone, two files at a time; pass options in ARGS
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.runtime ## every measured claim: one script each, a table and JSON
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -P $$script || exit 1; done

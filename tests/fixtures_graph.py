@@ -39,18 +39,24 @@ async def served_graph(
     new_database: NewDatabase,
 ) -> AsyncIterator[tuple["graph_service_pb2_grpc.GraphServiceAsyncStub", GraphRepository]]:
     """GraphService on a port of its own, and the graph behind it, which is empty."""
-    async with empty_graph("postgres", new_database) as graph:
+    async with empty_graph("postgres", new_database) as graph, serving(graph) as stub:
+        yield stub, graph
 
-        def add(server: grpc.aio.Server) -> None:
-            servicer = GraphServicer(GraphUseCases.on(graph))
-            graph_service_pb2_grpc.add_GraphServiceServicer_to_server(servicer, server)
 
-        service = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
-        async with (
-            running(store_settings(), service, add) as port,
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-        ):
-            yield graph_service_pb2_grpc.GraphServiceStub(channel), graph
+@asynccontextmanager
+async def serving(graph: GraphRepository) -> AsyncIterator["graph_service_pb2_grpc.GraphServiceAsyncStub"]:
+    """GraphService over a graph."""
+
+    def add(server: grpc.aio.Server) -> None:
+        servicer = GraphServicer(GraphUseCases.on(graph))
+        graph_service_pb2_grpc.add_GraphServiceServicer_to_server(servicer, server)
+
+    service = graph_service_pb2.DESCRIPTOR.services_by_name["GraphService"].full_name
+    async with (
+        running(store_settings(), service, add) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield graph_service_pb2_grpc.GraphServiceStub(channel)
 
 
 async def refusal(call: Any) -> tuple[str, str]:

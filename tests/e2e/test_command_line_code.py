@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.e2e.test_command_line import CommandLine
+from tests.fixtures_client_command_line import Terminal
 from trimem.client import AsyncTrimemClient
 
 UPLOADS = '''"""Uploads of files."""
@@ -66,6 +67,12 @@ def trimem(stack: Stack) -> CommandLine:
 
 
 @pytest.fixture
+def terminal(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """Without a process for each command."""
+    return Terminal(stack.address("GATEWAY_PORT"), capsys)
+
+
+@pytest.fixture
 def name() -> str:
     """A repository of one test."""
     return f"test/{uuid.uuid4().hex}"
@@ -84,54 +91,54 @@ def top(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_code_is_indexed_found_and_followed(trimem: CommandLine, top: Path, name: str) -> None:
-    first = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+async def test_code_is_indexed_found_and_followed(terminal: Terminal, top: Path, name: str) -> None:
+    first = (await terminal("index", str(top), "-r", name, "--json")).document()
     assert (first["stored"], first["unchanged"], first["failed"]) == (4, 0, 0)
     assert first["embedded"] == first["chunks"] > 0
     assert first["skipped"] == {"ignored by git": 1, "symbolic link": 1, "vendored": 1}
-    again = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+    again = (await terminal("index", str(top), "-r", name, "--json")).document()
     assert (again["stored"], again["unchanged"], again["embedded"]) == (0, 4, 0)
     assert (again["nodes"], again["edges"]) == (first["nodes"], first["edges"])
 
-    search = ("code", "search", "-r", name, "-n", "1", "--json")
+    search = ("search", "-r", name, "-n", "1", "--json")
     for query, symbol in {
         "where do we try again after a failure?": "Uploader.retry",
         "turn a text around": "Reverse",
         "save": "save",
         "for pause in (1, 2, 4)": "Uploader.retry",
     }.items():
-        [hit] = (await trimem(*search, query)).document()["hits"]
+        [hit] = (await terminal(*search, query)).document()["hits"]
         assert symbol in hit["chunk"]["symbols"], query
-    [hit] = (await trimem(*search, "reverse", "--language", "go", "--kind", "function")).document()["hits"]
+    [hit] = (await terminal(*search, "reverse", "--language", "go", "--kind", "function")).document()["hits"]
     assert hit["chunk"]["path"] == "text/format.go"
-    shown = await trimem("code", "search", "-r", name, "-n", "1", "try again after a failure")
+    shown = await terminal("search", "-r", name, "-n", "1", "try again after a failure")
     assert "uploads.py:" in shown.output
     assert "\x1b" not in shown.output
 
-    callers = await trimem("code", "callers", "save", "-r", name, "--depth", "3")
+    callers = await terminal("callers", "save", "-r", name, "--depth", "3")
     assert callers.output.splitlines() == [
         f"store.save  function store.py:4  {name}",
         "  uploads.Uploader.send  uploads.py:13  resolved",
         "    uploads.main  uploads.py:25  resolved",
     ]
-    graph = await trimem("code", "graph", "Uploader.send", "-r", name, "--format", "mermaid")
+    graph = await terminal("graph", "Uploader.send", "-r", name, "--format", "mermaid")
     assert graph.output.startswith("flowchart LR\n")
     assert "uploads.Uploader.retry" in graph.output
 
 
-async def test_changes_deletions_and_the_end_of_a_repository(trimem: CommandLine, top: Path, name: str) -> None:
-    await trimem("code", "index", str(top), "-r", name)
+async def test_changes_deletions_and_the_end_of_a_repository(terminal: Terminal, top: Path, name: str) -> None:
+    await terminal("index", str(top), "-r", name)
     (top / "store.py").write_text(STORE.replace("def save", "def keep"))
     (top / "text" / "format.go").unlink()
-    changed = (await trimem("code", "index", str(top), "-r", name, "--json")).document()
+    changed = (await terminal("index", str(top), "-r", name, "--json")).document()
     assert (changed["stored"], changed["unchanged"], changed["deleted"]) == (1, 2, 1)
-    listed = await trimem("code", "files", name, "--json")
+    listed = await terminal("files", name, "--json")
     assert [json.loads(line)["path"] for line in listed.output.splitlines()] == [".gitignore", "store.py", "uploads.py"]
-    assert (await trimem("code", "callers", "keep", "-r", name)).output.endswith("no callers are known\n")
-    assert name in (await trimem("code", "list")).output
-    assert (await trimem("code", "delete", name, "--yes")).status == 0
-    assert (await trimem("code", "delete", name, "--yes")).status == 3
-    assert (await trimem("code", "callers", "keep", "-r", name)).status == 3
+    assert (await terminal("callers", "keep", "-r", name)).output.endswith("no callers are known\n")
+    assert name in (await terminal("list")).output
+    assert (await terminal("delete", name, "--yes")).status == 0
+    assert (await terminal("delete", name, "--yes")).status == 3
+    assert (await terminal("callers", "keep", "-r", name)).status == 3
 
 
 async def test_files_that_nobody_would_write(trimem: CommandLine, tmp_path: Path, name: str) -> None:
@@ -160,7 +167,7 @@ async def test_files_that_nobody_would_write(trimem: CommandLine, tmp_path: Path
 async def test_a_run_that_is_ended_goes_on(
     trimem: CommandLine, tmp_path: Path, name: str, sent: signal.Signals, status: int
 ) -> None:
-    for number in range(200):
+    for number in range(300):
         (tmp_path / f"{number}.py").write_text(f"def function_{number}():\n    return {number}\n")
     process = await trimem.start("code", "index", str(tmp_path), "-r", name)
     async with AsyncTrimemClient(trimem.environment["TRIMEM_URL"]) as client, asyncio.timeout(60):
@@ -171,8 +178,9 @@ async def test_a_run_that_is_ended_goes_on(
     assert process.returncode == status
     assert b"Traceback" not in problems
     again = (await trimem("code", "index", str(tmp_path), "-r", name, "--json")).document()
-    assert again["stored"] + again["unchanged"] == 200
+    assert again["stored"] + again["unchanged"] == 300
     assert again["unchanged"] > 0
+    assert again["stored"] > 0
 
 
 async def test_the_shell_completes_commands_of_code(trimem: CommandLine) -> None:
