@@ -60,6 +60,18 @@ func Reverse(s string) string {
 }
 """
 
+CIRCLES = """def factorial(n):
+    return n * factorial(n - 1) if n else 1
+
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+
+def odd(n):
+    return n != 0 and even(n - 1)
+"""
+
 
 @pytest.fixture
 def trimem(stack: Stack) -> CommandLine:
@@ -124,6 +136,24 @@ async def test_code_is_indexed_found_and_followed(terminal: Terminal, top: Path,
     graph = await terminal("graph", "Uploader.send", "-r", name, "--format", "mermaid")
     assert graph.output.startswith("flowchart LR\n")
     assert "uploads.Uploader.retry" in graph.output
+
+
+async def test_who_calls_in_circles_is_a_caller(terminal: Terminal, tmp_path: Path, name: str) -> None:
+    (tmp_path / "m.py").write_text(CIRCLES)
+    await terminal("index", str(tmp_path), "-r", name)
+    callers = ("callers", "-r", name)
+    assert (await terminal(*callers, "factorial")).output.splitlines() == [
+        f"m.factorial  function m.py:1  {name}",
+        "  m.factorial  m.py:2  resolved",
+    ]
+    assert (await terminal(*callers, "even", "--depth", "1")).output.splitlines()[1:] == ["  m.odd  m.py:10  resolved"]
+    assert (await terminal(*callers, "even", "--depth", "3")).output.splitlines()[1:] == [
+        "  m.odd  m.py:10  resolved",
+        "    m.even  m.py:6  resolved",
+    ]
+    graph = ("graph", "-r", name, "--edges", "calls", "--direction")
+    assert (await terminal(*graph, "out", "factorial")).output.splitlines()[1:] == ["  -> calls m.factorial  m.py:1"]
+    assert (await terminal(*graph, "both", "even")).output.splitlines()[1:] == ["  -> calls m.odd  m.py:9"]
 
 
 async def test_changes_deletions_and_the_end_of_a_repository(terminal: Terminal, top: Path, name: str) -> None:
