@@ -5,7 +5,8 @@ import io
 import types
 from dataclasses import dataclass
 
-_VALUES = (str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, object, type, BaseException)
+_PLAIN = (str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex)
+_VALUES = (*_PLAIN, object, type, property, BaseException)
 _FILES = (io.TextIOWrapper, io.BytesIO, io.BufferedReader)
 _GENERATOR = types.GeneratorType
 
@@ -30,6 +31,9 @@ class LanguageRules:
     properties: frozenset[str] = frozenset()
     #: Whether a function that is seen nowhere may be the only one of its name, as with headers in C.
     guesses_functions: bool = True
+    #: Whether a name in full says which definition it is. Elsewhere it begins with a path of the repository, and what
+    #: is not in the repository can have the same: `log.info`, beside a folder `log`.
+    has_full_names: bool = False
 
 
 _COMMON_NAMES = (
@@ -64,13 +68,14 @@ RULES = {
         sees_members=True,
         common_members=_COMMON,
         guesses_functions=False,
+        has_full_names=True,
     ),
     "rust": LanguageRules(
         receivers=frozenset({"self"}), own_class=frozenset({"Self"}), common_members=_COMMON, guesses_functions=False
     ),
     "go": LanguageRules(common_members=_COMMON, guesses_functions=False),
-    "c": LanguageRules(common_members=_COMMON),
-    "cpp": LanguageRules(receivers=frozenset({"this"}), sees_members=True, common_members=_COMMON),
+    "c": LanguageRules(common_members=_COMMON, has_full_names=True),
+    "cpp": LanguageRules(receivers=frozenset({"this"}), sees_members=True, common_members=_COMMON, has_full_names=True),
 }
 
 #: Of languages that nothing is known of.

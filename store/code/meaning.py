@@ -22,6 +22,8 @@ class Sort(Enum):
     #: What a class inherits from, as `super()`.
     PARENT = "parent"
     MODULE = "module"
+    #: What has names in it and is no definition: a namespace of C++, an object of JavaScript.
+    NAMESPACE = "namespace"
     #: Something with a name that is not in the repository.
     OUTSIDE = "outside"
     #: A name that is there, but nothing is known of what it stands for.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from store.code.full_names import FullNames
 from store.code.inheritance import Inheritance
 from store.code.kept import Kept
 from store.code.language_rules import NO_RULES, RULES, LanguageRules
@@ -26,18 +27,22 @@ class Meanings:
         self._inheritance = Inheritance(self.of)
         self._modules = ModuleMeanings(index, self.member)
         self._stars = Stars(self._modules.named)
+        self._full_names = FullNames(index)
 
     def of(self, file: SourceFile, scope: str, target: str, *, is_called: bool = False) -> Meaning | None:
         """What a name with dots means in a scope; None when its first part is seen nowhere."""
         if self._kept.is_too_deep():
             return UNKNOWN
         with self._kept:
-            first, *rest = target.split(".")
+            parts: Sequence[str] = target.split(".")
+            first, rest = parts[0], parts[1:]
             name, marks = split_marks(first)
             if file.language == "java" and (marks or (is_called and not rest)):
                 meaning = self._java_method(file, scope, name)
             else:
                 meaning = self._first(file, scope, name)
+            if meaning is None and file.language == "java" and (in_package := self._full_names.in_package(parts))[0]:
+                meaning, rest = in_package
             if meaning is None and not rest and not marks:
                 return None
             if meaning is None:
@@ -74,9 +79,10 @@ class Meanings:
                 found = self._of_unit(of.unit, name)
                 return found.doubted(not of.sure) if found else Meaning(Sort.OUTSIDE, label=f"{of.unit.module}.{name}")
             case Sort.DEFINITION | Sort.INSTANCE | Sort.PARENT if of.definition is not None:
-                if not of.definition.is_class:
-                    return UNKNOWN
-                return self._of_class(of.definition, name, of.sort).doubted(not of.sure)
+                found = self._of_class(of.definition, name, of.sort) if of.definition.is_class else UNKNOWN
+                return found.doubted(not of.sure)
+            case Sort.NAMESPACE if of.unit is not None:
+                return self._full_names.member(of.unit.files[0], f"{of.label}.{name}").doubted(not of.sure)
             case Sort.OUTSIDE:
                 unit = self._index.modules.get(f"{of.label}.{name}")
                 if unit is not None and unit.language == "python":
@@ -96,13 +102,18 @@ class Meanings:
                 sort = Sort.INSTANCE if name in rules.receivers else Sort.DEFINITION
                 return Meaning(Sort.PARENT if name == rules.parent else sort, own)
             if file.language != "rust":
-                return UNKNOWN
+                return self._object_around(file, scope) if name in rules.receivers else UNKNOWN
         if file.language == "rust" and name in ("crate", "super", "self"):
             return self._modules.rust_path(file, [name], scope)
         seen = self._seen(file, scope, name, rules)
         if seen is None and name in rules.builtin_names:
             return Meaning(Sort.OUTSIDE, label=f"{rules.builtin_module}.{name}")
         return seen
+
+    def _object_around(self, file: SourceFile, scope: str) -> Meaning:
+        """What `this` is in a method of an object that is written out."""
+        found = self._full_names.of(file, scope.rpartition(".")[0])
+        return found if found is not None and found.sort is Sort.NAMESPACE else UNKNOWN
 
     def _java_method(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
         """What is called by its name alone: in Java a variable does not hide the method that has the same name."""
@@ -131,7 +142,7 @@ class Meanings:
                 scope = outer
                 continue
             found = file.definitions.get(scope)
-            in_class = found is not None and found[-1].is_class
+            in_class = found is not None and found[-1].is_class and not found[-1].is_module
             if (not in_class or scope == inner or rules.sees_members) and (seen := self._in_scope(file, scope, name)):
                 return seen
             if rules.sees_members and (seen := self._seen_member(file, scope, name)):
@@ -143,17 +154,7 @@ class Meanings:
         """By an import of all names of a package, or by a header."""
         if file.unit.path.endswith("/"):
             return self._of_stars(file, name)
-        if family_of(file.language) != "c":
-            return None
-        for _ in range(_MAX_SCOPES):
-            qualified = f"{scope}.{name}" if scope else name
-            found = self._index.qualified.get(("c", qualified), ())
-            if len(found) == 1 and found[0].file is not file:
-                return chosen(found).doubted()
-            if not scope:
-                break
-            scope = scope.rpartition(".")[0]
-        return None
+        return self._full_names.brought(file, scope, name) if family_of(file.language) == "c" else None
 
     def _seen_member(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
         found = file.definitions.get(scope)
@@ -179,12 +180,15 @@ class Meanings:
         return next(iter(near or classes), None)
 
     def _in_scope(self, file: SourceFile, scope: str, name: str) -> Meaning | None:
-        definitions = file.definitions.get(f"{scope}.{name}" if scope else name)
+        qualified = f"{scope}.{name}" if scope else name
+        definitions = file.definitions.get(qualified)
         place = (scope, name)
         imports = file.imports.get(place)
         types = file.bindings.get(place)
         if imports is None and types is None:
             return chosen(definitions) if definitions else None
+        if imports is None and qualified in file.holders and not definitions:
+            return Meaning(Sort.NAMESPACE, unit=file.unit, label=qualified, sure=types == [""])
         return self._kept.once(
             (file.path, scope, name),
             lambda: self._explained(file, place, definitions, imports or (), types or ()),

@@ -35,7 +35,10 @@ class ModuleMeanings:
             case "rust":
                 return self.rust_path(file, module.split("."), scope)
             case "c":
-                return self._unit(finder.header(module, file.path), module)
+                found = finder.header(module, file.path)
+                if found is None and module in self._index.namespaces:
+                    return Meaning(Sort.NAMESPACE, unit=file.unit, label=module)
+                return self._unit(found, module)
         return Meaning(Sort.OUTSIDE, label=module)
 
     def below(self, unit: Unit, name: str) -> Meaning | None:
@@ -56,25 +59,24 @@ class ModuleMeanings:
 
     def rust_path(self, file: SourceFile, parts: list[str], scope: str) -> Meaning:
         """What a path of Rust means that begins with `crate`, `self`, `super` or a module below."""
-        own = rust_parts(file.path)
-        if parts[0] == "super" and _is_in_module(file, scope):
-            # A module in braces is below its file.
-            parts = ["self", *parts[1:]]
-        first, *rest = parts
-        if first == "crate":
-            base: list[str] = []
-        elif first == "self":
-            base = own
-        elif first == "super":
-            base = own[:-1]
+        own, inner = rust_parts(file.path), _modules_around(file, scope)
+        place, rest = [*own, *inner], parts
+        if rest[0] == "crate":
+            place, rest = [], rest[1:]
+        elif rest[0] in ("self", "super"):
+            rest = rest[rest[0] == "self" :]
             while rest and rest[0] == "super":
-                base, rest = base[:-1], rest[1:]
+                place, rest = place[:-1], rest[1:]
+        elif ".".join([*inner, rest[0]]) not in file.definitions:
+            place = own
+        # A module in braces is below its file.
+        base, rest = place[: len(own)], [*place[len(own) :], *rest]
+        if base == own:
+            meaning = Meaning(Sort.MODULE, unit=file.unit)
+        elif found := self._index.finder.rust(base, file.path):
+            meaning = self._unit(found, "")
         else:
-            base, rest = own, parts
-        found = self._index.finder.rust(base, file.path)
-        if found is None:
             return Meaning(Sort.OUTSIDE, label=".".join(parts))
-        meaning = self._unit(found, "")
         for name in rest:
             meaning = self._member(meaning, name)
             if meaning.sort is Sort.UNKNOWN:
@@ -82,9 +84,15 @@ class ModuleMeanings:
         return meaning
 
 
-def _is_in_module(file: SourceFile, scope: str) -> bool:
-    found = file.definitions.get(scope.partition(".")[0])
-    return found is not None and "mod" in found[-1].symbol.signature.split()
+def _modules_around(file: SourceFile, scope: str) -> list[str]:
+    """Names of the modules in braces that a scope is in, the outer ones first."""
+    names: list[str] = []
+    for name in scope.split("."):
+        found = file.definitions.get(".".join([*names, name]))
+        if found is None or not found[-1].is_module:
+            break
+        names.append(name)
+    return names
 
 
 def _as_folder(found: tuple[str, bool] | None) -> tuple[str, bool] | None:

@@ -18,6 +18,7 @@ _CODE = UUID("6f1d6c2e-0b0f-4a0e-9c0f-6f3f8f4d1a57")
 _FOLDER_LANGUAGES = frozenset({"go", "java"})
 #: Languages that call each other as if they were one.
 _FAMILIES = {"c": "c", "cpp": "c", "javascript": "script", "typescript": "script", "tsx": "script"}
+_MODULE_WORDS = ("mod", "module", "namespace")
 #: Of equal names no more are kept than it takes to know that there are several.
 _SEVERAL = 2
 #: Imports that bind one name in one place, such as those of systems in the branches of an `if`.
@@ -41,6 +42,11 @@ class Definition:
     def is_class(self) -> bool:
         """Whether it has members."""
         return self.symbol.kind is CodeKind.CLASS
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a module in braces, of Rust or TypeScript: what is in it sees its names."""
+        return self.is_class and any(f"{word} {self.symbol.name}" in self.symbol.signature for word in _MODULE_WORDS)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +80,8 @@ class SourceFile:
     attributes: dict[tuple[str, str], list[tuple[str, str]]]
     #: What classes inherit from, as written.
     bases: dict[str, list[str]]
+    #: Of JavaScript and TypeScript: qualified names of what definitions are in, such as objects that are written out.
+    holders: set[str]
 
     def definition_at(self, scope: str, line: int) -> Definition | None:
         """The definition that a scope means; of several of one name the one around the line."""
@@ -109,6 +117,9 @@ class RepositoryIndex:
         self.functions: dict[tuple[str, str], list[Definition]] = defaultdict(list)
         #: Definitions by family and qualified name: at most two each.
         self.qualified: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        #: Of C and C++: by qualified name the file that defines it, None when several do; and names of namespaces.
+        self.places: dict[str, SourceFile | None] = {}
+        self.namespaces: set[str] = set()
         for path, language, outline in files:
             self._add(path, language, outline)
         self.finder = ModuleFinder((file.path, file.language) for file in self.files.values())
@@ -128,7 +139,7 @@ class RepositoryIndex:
         unit = self.units.get(key)
         if unit is None:
             unit = self.units[key] = Unit(key, self.id("module", key), "", language)
-        file = SourceFile(self.id("file", path), path, language, unit, {}, {}, [], {}, {}, defaultdict(list))
+        file = SourceFile(self.id("file", path), path, language, unit, {}, {}, [], {}, {}, defaultdict(list), set())
         unit.files.append(file)
         self.files[path] = file
         for symbol in outline.symbols:
@@ -152,10 +163,22 @@ class RepositoryIndex:
         for index, name in ((by_name, symbol.name), (self.qualified, symbol.qualified_name)):
             if len(index[family, name]) < _SEVERAL:
                 index[family, name].append(definition)
+        if family == "c":
+            place = self.places.setdefault(symbol.qualified_name, file)
+            self.places[symbol.qualified_name] = place if place is file else None
+            _add_with_outer(self.namespaces, symbol.parent)
+        elif family == "script":
+            _add_with_outer(file.holders, symbol.parent)
 
 
 def _start_line(definition: Definition) -> int:
     return definition.symbol.span.start_line
+
+
+def _add_with_outer(names: set[str], name: str) -> None:
+    while name and name not in names:
+        names.add(name)
+        name = name.rpartition(".")[0]
 
 
 def _add_import(file: SourceFile, each: Import) -> None:

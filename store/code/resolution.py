@@ -65,6 +65,8 @@ class _Resolver:
         self._meanings = Meanings(index)
         self._namespace = f"{CODE_NAMESPACE}{index.repository}"
         self._externals: dict[str, UUID] = {}
+        #: By language family and label, where that is the same everywhere; None where several definitions have it.
+        self._by_label: dict[tuple[str, str], Definition | None] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
 
@@ -100,6 +102,9 @@ class _Resolver:
             "signature": symbol.signature[:MAX_LABEL],
         }
         self._node(definition.id, _NODE_TYPES.get(symbol.kind, "class"), label, properties)
+        if RULES.get(file.language, NO_RULES).has_full_names:
+            key = (family_of(file.language), label)
+            self._by_label[key] = None if key in self._by_label else definition
         parent = file.definition_at(symbol.parent, symbol.span.start_line) if symbol.parent else None
         if parent is not None and parent is not definition:
             self._contains(parent.id, definition.id)
@@ -166,6 +171,8 @@ class _Resolver:
             return None
         is_name = meaning is not None and meaning.sort is Sort.OUTSIDE and not meaning.is_value
         label = meaning.label if meaning is not None and is_name else ""
+        if named := self._by_label.get((family_of(file.language), label)):
+            return named.id, EdgeConfidence.INFERRED
         return self._external(label or reference.target.rpartition(".")[2]), EdgeConfidence.UNRESOLVED
 
     def _definition(self, meaning: Meaning | None, kind: ReferenceKind) -> tuple[Definition, EdgeConfidence] | None:

@@ -76,6 +76,7 @@ def test_a_decorator_is_used_by_what_it_decorates_and_called_where_that_is() -> 
         (ReferenceKind.REFERENCES, "web.route", "A.f"),
         (ReferenceKind.CALLS, "web.route", "A"),
         (ReferenceKind.CALLS, "path", "A.f"),
+        (ReferenceKind.CALLS, "staticmethod", "A"),
         (ReferenceKind.REFERENCES, "staticmethod", "A.f"),
     ]
 

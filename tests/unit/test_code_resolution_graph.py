@@ -145,7 +145,7 @@ def test_two_definitions_of_one_name_are_two_nodes_and_calls_of_them_are_not_sur
 def test_overloads_do_not_hide_what_they_are_overloads_of() -> None:
     text = "@overload\ndef f(x: int): ...\n@overload\ndef f(x: str): ...\ndef f(x): ...\nf(1)\n"
     resolved = resolve_sources(("a.py", text.encode()))
-    edge = next(edge for edge in resolved.edges if edge.type == "calls")
+    edge = _call(resolved, "a.py", "a.f")
     assert edge.confidence == "RESOLVED"
     assert next(node for node in resolved.nodes if node.id == edge.target_id).properties["start_line"] == 5
 
@@ -237,3 +237,20 @@ def test_files_that_are_no_sources_are_nodes_too() -> None:
         ("file", "empty.py"),
         ("module", "empty"),
     }
+
+
+def test_a_name_in_full_is_the_only_definition_that_has_it_when_folders_share_a_package() -> None:
+    resolved = resolve_sources(
+        ("one/src/main/java/com/a/T.java", b"package com.a; class T {}"),
+        ("two/src/main/java/com/a/A.java", b"package com.a; public class A { public static void s(){} }"),
+        ("one/src/main/java/q/B.java", b"package q; import com.a.A; class B { void f(){ A.s(); com.a.A.s(); } }"),
+    )
+    assert edges_of(resolved, "calls") == {("q.B.f", "com.a.A.s", "INFERRED")}
+    assert "com.a.A.s" not in {node.label for node in resolved.nodes if node.type == "external"}
+
+
+def test_a_name_in_full_that_two_files_of_cpp_define_is_neither() -> None:
+    files = [(f"{name}.cpp", b"namespace net { void go() {} }\n") for name in "ab"]
+    for ordered in (files, files[::-1]):
+        resolved = resolve_sources(*ordered, ("main.cpp", b"int main() { net::go(); }\n"))
+        assert edges_of(resolved, "calls") == {("main", "net.go", "UNRESOLVED")}

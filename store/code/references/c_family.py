@@ -4,7 +4,7 @@ import re
 
 from tree_sitter import Node
 
-from store.code.references.names import UNKNOWN, NameSyntax, text_of
+from store.code.references.names import UNKNOWN, NameSyntax, first_child, text_of
 from store.code.references.reading import Reading, ReferenceReader, read_base, read_children, read_field, read_made
 
 _TEMPLATE = re.compile(r"<[^<>]*>")
@@ -48,6 +48,8 @@ _C = """
 """
 
 _CPP_ONLY = """
+(using_declaration) @using
+(namespace_alias_definition) @alias
 (for_range_loop) @variable
 (new_expression) @made
 (base_class_clause) @bases
@@ -62,6 +64,22 @@ _DECLARATORS = frozenset(
 
 def _include(reading: Reading, node: Node) -> None:
     reading.add_import(node, text_of(node.child_by_field_name("path")).strip('<>"'), "", "")
+
+
+def _using(reading: Reading, node: Node) -> None:
+    path = reading.name(first_child(node))
+    if UNKNOWN in path or (reading.scope(node) and reading.is_seen_outside(node)):
+        return  # in a class: a name of a base, which the class has anyway
+    module, _, name = path.rpartition(".")
+    if any(child.type == "namespace" for child in node.children):
+        reading.add_import(node, path, "*", "")
+    elif module:
+        reading.add_import(node, module, name, name)
+
+
+def _alias(reading: Reading, node: Node) -> None:
+    path = ".".join(text_of(node.named_child(1)).split("::")) if node.named_child_count > 1 else ""
+    reading.bind(node, text_of(node.child_by_field_name("name")), f"={path}" if path else "")
 
 
 def _call(reading: Reading, node: Node) -> None:
@@ -127,6 +145,8 @@ def _is_variable(node: Node, function: Node) -> bool:
 
 _HANDLERS = {
     "include": _include,
+    "using": _using,
+    "alias": _alias,
     "call": _call,
     "made": _made,
     "bases": _bases,

@@ -58,6 +58,7 @@ _TYPES = frozenset({"type_identifier", "nested_type_identifier", "generic_type"}
 _PATTERN_NAMES = frozenset({"identifier", "shorthand_property_identifier_pattern"})
 _DEFAULTS = frozenset({"right", "key"})
 _NO_PATTERNS = frozenset({"member_expression", "subscript_expression", "decorator", "computed_property_name"})
+_FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
 _RECEIVERS = frozenset({"this"})
 _ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
 
@@ -65,7 +66,9 @@ _ACCESS = frozenset({"accessibility_modifier", "override_modifier", "readonly"})
 def _call(reading: Reading, node: Node) -> None:
     function = node.child_by_field_name("function")
     if function is not None and text_of(function) != "require":
-        reading.add_call(function.child_by_field_name("property") or function, reading.name(function))
+        # A decorator is called where the definition is that it is of.
+        scope = reading.scopes.around(reading.scope(node)) if node.id in reading.read else None
+        reading.add_call(function.child_by_field_name("property") or function, reading.name(function), scope)
 
 
 def _new(reading: Reading, node: Node) -> None:
@@ -74,8 +77,14 @@ def _new(reading: Reading, node: Node) -> None:
 
 def _decorator(reading: Reading, node: Node) -> None:
     expression = first_child(node)
+    # A field is no definition, and what its decorator is in is the class already.
+    scope = reading.scope(node) if node.id in reading.read else reading.scopes.around(reading.scope(node))
     if expression is not None and expression.type == "call_expression":
+        if node.id not in reading.read:
+            reading.read.add(expression.id)
         expression = expression.child_by_field_name("function")
+    else:
+        reading.add_call(node, reading.name(expression), scope)
     reading.add(ReferenceKind.REFERENCES, node, reading.name(expression))
 
 
@@ -130,6 +139,9 @@ def _field(reading: Reading, node: Node) -> None:
     name = text_of(node.child_by_field_name("name") or node.child_by_field_name("property"))
     if type_name := _type_of(reading, node):
         reading.bind(node, name, type_name)
+    value = node.child_by_field_name("value")
+    if value is None or value.type not in _FUNCTIONS:
+        reading.read.update(child.id for child in node.children_by_field_name("decorator"))
 
 
 def _bases(reading: Reading, node: Node) -> None:
@@ -190,7 +202,7 @@ def _declarator(reading: Reading, node: Node) -> None:
             reading.add_import(child, module, name, text_of(child.child_by_field_name("value") or child))
     elif target.type == "identifier":
         # A function by name is a definition, not a variable.
-        if value is None or value.type not in ("arrow_function", "function_expression", "generator_function", "class"):
+        if value is None or (value.type not in _FUNCTIONS and value.type != "class"):
             reading.bind(node, text_of(target), _type_of(reading, node))
     else:
         _bind_pattern(reading, target)
@@ -236,16 +248,17 @@ def _parameter(reading: Reading, node: Node) -> None:
 _HANDLERS = {
     "import": _import,
     "export": _export,
+    # What is a decorator says where it is called, and a field where its decorators are.
+    "field": _field,
+    "decorator": _decorator,
     "call": _call,
     "new": _new,
-    "decorator": _decorator,
     "bases": _bases,
     "values": read_children(_NAMED),
     "value": read_field("value", _NAMED),
     "type": read_children(_TYPES),
     "declarator": _declarator,
     "assignment": _assignment,
-    "field": _field,
     "parameter": _parameter,
     "parameters": _parameters,
     "parameter_name": _parameter_name,

@@ -112,6 +112,9 @@ def _decorator(reading: Reading, node: Node) -> None:
     if expression is not None and expression.type == "call":
         reading.read.add(expression.id)
         expression = expression.child_by_field_name("function")
+    elif expression is not None:
+        # To apply it is to call it, where the definition is.
+        reading.add_call(expression, reading.name(expression), reading.scopes.around(reading.scope(node)))
     if expression is not None:
         reading.add(ReferenceKind.REFERENCES, expression, reading.name(expression))
 
