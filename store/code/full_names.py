@@ -6,6 +6,8 @@ from store.code.meaning import UNKNOWN, Meaning, Sort, chosen, split_marks
 from store.code.repository_index import RepositoryIndex, SourceFile, family_of
 
 _MAX_SCOPES = 32
+#: Namespaces that a file uses all names of, and that each name which is seen nowhere else is looked for in.
+_MAX_USED = 64
 
 
 class FullNames:
@@ -46,8 +48,11 @@ class FullNames:
             if not around:
                 break
             around = around.rpartition(".")[0]
-        used = (star.module for star in file.stars if not star.scope or f"{scope}.".startswith(f"{star.scope}."))
-        return next((seen for module in used if (seen := self.of(file, f"{module}.{name}"))), None)
+        for star in file.stars[:_MAX_USED]:
+            is_here = not star.scope or f"{scope}.".startswith(f"{star.scope}.")
+            if is_here and (seen := self.of(file, f"{star.module}.{name}")):
+                return seen
+        return None
 
     def in_package(self, parts: Sequence[str]) -> tuple[Meaning | None, Sequence[str]]:
         """A package of Java that a name with dots begins with, and the rest: a class of it, and members."""

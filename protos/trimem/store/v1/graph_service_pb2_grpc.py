@@ -30,9 +30,10 @@ class GraphServiceStub(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
-    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
-    is again when the node comes back.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. A decorator is called by what the
+    definition that it is of stands in, and referred to by the definition; annotations of Java and attributes call nothing.
+    All other namespaces are for callers, who may connect nodes of any namespace, those of code too: an edge at a node that
+    is gone from the code is not followed, and is again when the node comes back.
 
     Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
     FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
@@ -86,9 +87,10 @@ class GraphServiceServicer(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
-    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
-    is again when the node comes back.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. A decorator is called by what the
+    definition that it is of stands in, and referred to by the definition; annotations of Java and attributes call nothing.
+    All other namespaces are for callers, who may connect nodes of any namespace, those of code too: an edge at a node that
+    is gone from the code is not followed, and is again when the node comes back.
 
     Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
     FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
@@ -204,9 +206,10 @@ class GraphService(object):
 
     Nodes and edges belong to a namespace. CodeService writes those of `code/<repository>`: node types `file`, `module`,
     `class`, `function`, `method` and `external` (a name that is not defined in the repository), edge types `contains`,
-    `imports`, `calls`, `inherits` and `references`; nobody else can change them. All other namespaces are for callers, who
-    may connect nodes of any namespace, those of code too: an edge at a node that is gone from the code is not followed, and
-    is again when the node comes back.
+    `imports`, `calls`, `inherits` and `references`; nobody else can change them. A decorator is called by what the
+    definition that it is of stands in, and referred to by the definition; annotations of Java and attributes call nothing.
+    All other namespaces are for callers, who may connect nodes of any namespace, those of code too: an edge at a node that
+    is gone from the code is not followed, and is again when the node comes back.
 
     Errors of all RPCs: as for EventService. Those that write fail with ABORTED when others keep getting in the way, and with
     FAILED_PRECONDITION, reason NAMESPACE_RESERVED, when a node or an edge of a given id belongs to code.
