@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from servicekit.status import reason_of
+from tests.code_files import source
 from tests.fixtures_code import (
     COMMIT,
     KEEPING,
@@ -233,6 +234,45 @@ async def test_files_of_odd_content_are_stored(store: StoreUnderTest) -> None:
     assert (marked.start_byte, marked.content[:3]) == (0, "def")
     second = await index(store, files, COMMIT)
     assert (second.stored_count, second.unchanged_count) == (0, 6)
+
+
+async def test_tabs_are_kept_and_found(store: StoreUnderTest) -> None:
+    files = {"tabs.go": source("server.go"), "tabs.py": module("tabbed").replace("    ", "\t").encode()}
+
+    answer = await index(store, files, COMMIT)
+
+    assert (answer.stored_count, answer.failed_count, list(answer.results)) == (2, 0, [])
+    rows = await store.rows("SELECT file_path, start_byte, end_byte, content FROM code_chunks")
+    for row in rows:
+        assert files[row["file_path"]][row["start_byte"] : row["end_byte"]].decode() == row["content"]
+    tabs = sum(row["content"].count("\t") for row in rows if row["file_path"] == "tabs.go")
+    assert tabs == files["tabs.go"].count(b"\t") > 50
+    python = (await chunk_named(store, "tabbed")).chunk
+    assert (python.docstring, python.content.count("\n\t")) == ("Says what tabbed is.", 14)
+    [hit] = (await store.code.SearchCode(pb.SearchCodeRequest(query="compute tabbed", path="tabs.py"))).hits
+    lines = dict(enumerate(hit.snippet.lines, hit.snippet.start_line))
+    assert any(lines[line].startswith("\ttabbed_") for line in hit.snippet.matching_lines)
+
+
+async def test_a_large_generated_file_is_stored_once_and_costs_nothing_again(start_store: StartStore) -> None:
+    store = await start_store(code_max_file_bytes=2 * 1024 * 1024)
+    indent = " " * 48
+    rows = "".join(f'{indent}("{n:06}", {n}, [{n % 7}, {n % 11}], None),\n' for n in range(15_000))
+    made = f"TABLE = [\n{rows}]\n\n\n{function('look_up')}"
+    assert len(made) > 1_200_000
+
+    answer = await index(store, {"made.py": made, "other.py": module("other")}, COMMIT)
+
+    assert (answer.stored_count, answer.failed_count) == (2, 0)
+    [first, last] = await store.rows(
+        "(SELECT * FROM code_chunks WHERE file_path = 'made.py' ORDER BY ordinal LIMIT 1) UNION ALL "
+        "(SELECT * FROM code_chunks WHERE file_path = 'made.py' ORDER BY ordinal DESC LIMIT 1)"
+    )
+    assert (first["start_byte"], last["name"], last["end_byte"]) == (0, "look_up", len(made) - 1)
+    assert answer.chunk_count == answer.embedded_count > 250
+    embedded(store)
+    again = await index(store, {"made.py": made, "other.py": module("other")}, COMMIT)
+    assert (again.unchanged_count, embedded(store)) == (2, ([], []))
 
 
 async def test_a_stream_that_makes_no_sense_is_refused(store: StoreUnderTest) -> None:
