@@ -136,8 +136,8 @@ async def _walk(party: CodeParty, starts: Sequence[str], direction: str, most: i
 
 
 async def names(party: CodeParty, contents: Contents) -> Rows:
-    """How often the definition of a name is found first."""
-    questions = library.name_questions(contents, _NAMES)
+    """How often the definition of a name is found first, of names that only one has, and how many such there are."""
+    questions, own = library.name_questions(contents, _NAMES), library.share_of_own_names(contents)
     rows = []
     for kind in ("exact", "in words"):
         asked = {one: one.text if kind == "exact" else library.in_words(one.text) for one in questions}
@@ -146,7 +146,8 @@ async def names(party: CodeParty, contents: Contents) -> Rows:
             for one, text in asked.items()
             if rank_of(one.answers, (await party.search(text, "FUSED", LIBRARY))[1]) != 1
         ]
-        rows.append({"query": kind, "names": len(asked), "first": 1 - len(missed) / len(asked), "missed": missed})
+        first = 1 - len(missed) / len(asked)
+        rows.append({"query": kind, "names": len(asked), "own_names": own, "first": first, "missed": missed})
     return rows
 
 

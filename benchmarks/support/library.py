@@ -82,20 +82,32 @@ def docstring_questions(contents: Mapping[str, bytes]) -> list[Question]:
 
 def name_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:
     """Names that one definition has, in whatever case, drawn by hash; no tests, whose names nobody asks for."""
+    unique = {
+        key: found[0]
+        for key, found in _places_by_name(contents).items()
+        if len(found) == 1 and len(key) >= _SHORTEST_NAME and not _is_of_tests(found[0][0])
+    }
+    chosen = sorted(unique, key=lambda key: hashlib.sha256(key.encode()).digest())[:count]
+    return [Question(unique[key][1].rpartition(".")[2], frozenset([unique[key]])) for key in chosen]
+
+
+def share_of_own_names(contents: Mapping[str, bytes]) -> float:
+    """How many of the definitions outside of tests have a name that no other one has, in whatever case."""
+    found = [
+        len(places) == 1
+        for places in _places_by_name(contents).values()
+        for path, _ in places
+        if not _is_of_tests(path)
+    ]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _places_by_name(contents: Mapping[str, bytes]) -> dict[str, list[Place]]:
     places: dict[str, list[Place]] = {}
-    written: dict[str, str] = {}
     for path, content in contents.items():
         for name, node in _definitions(_parsed(content)):
-            key = re.sub(r"[\W_]", "", node.name).lower()
-            places.setdefault(key, []).append((path, name))
-            written[key] = node.name
-    unique = [
-        key
-        for key, found in places.items()
-        if len(found) == 1 and len(key) >= _SHORTEST_NAME and not _is_of_tests(found[0][0])
-    ]
-    unique.sort(key=lambda key: hashlib.sha256(key.encode()).digest())
-    return [Question(written[key], frozenset(places[key])) for key in unique[:count]]
+            places.setdefault(re.sub(r"[\W_]", "", node.name).lower(), []).append((path, name))
+    return places
 
 
 def piece_questions(contents: Mapping[str, bytes], count: int) -> list[Question]:

@@ -72,6 +72,7 @@ def test_names_of_tests_are_not_asked_for_and_make_others_ambiguous() -> None:
         "x/test/b.py": b"def run_it(): pass\ndef odd(): pass",
     }
     assert [one.text for one in library.name_questions(contents, 10)] == ["only_here"]
+    assert library.share_of_own_names(contents) == 0.5
 
 
 def test_one_file_in_a_hundred_is_edited_and_parses() -> None:
