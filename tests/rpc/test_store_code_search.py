@@ -154,6 +154,14 @@ async def test_typescript_is_that_with_jsx_too(store: StoreUnderTest) -> None:
         assert {hit.chunk.path for hit in found.hits} == paths
 
 
+async def test_a_language_that_is_not_known_is_refused_with_those_that_are(store: StoreUnderTest) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await search(store, "retry", languages=["pythn"])
+    details = failed.value.details() or ""
+    assert details.startswith("languages[0]: is none of ")
+    assert {"python", "typescript", "tsx", "cpp", "text"} <= {*details.partition("of ")[2].split(", ")}
+
+
 async def test_pages_do_not_move_and_belong_to_their_search(store: StoreUnderTest) -> None:
     whole = [hit.chunk.id for hit in (await search(store, "value", page_size=100)).hits]
     assert len(whole) > 4
