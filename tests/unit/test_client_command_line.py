@@ -186,3 +186,22 @@ def test_a_table_for_a_reader_that_left_ends_like_other_output() -> None:
     with os.fdopen(writing) as output:
         done = subprocess.run([sys.executable, "-c", source], stdout=output, check=False)
     assert done.returncode == 42
+
+
+_HANGS = """
+import signal, threading
+from trimem.client.cli import app
+
+def run(_arguments):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        threading.Event().wait()
+
+app.run, app._CLOSING_SECONDS = run, 0.1
+app.main()
+"""
+
+
+def test_ctrl_c_ends_a_command_whose_connection_does_not_close() -> None:
+    assert subprocess.run([sys.executable, "-c", _HANGS], timeout=60, check=False).returncode == 130

@@ -1,7 +1,9 @@
 """All commands, and how they end."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,8 +83,22 @@ def run(arguments: Sequence[str], session: Session | None = None) -> int:
     return ended if isinstance(ended, int) else 0
 
 
+#: Seconds that closing the connection may take after Ctrl-C.
+_CLOSING_SECONDS = 5.0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    # gRPC waits for ever for the end of a call that was broken off while it began.
+    ending = threading.Timer(_CLOSING_SECONDS, os._exit, [INTERRUPTED])
+    ending.daemon = True
+    ending.start()
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """The entry point."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and is not ignored, as behind nohup
+        signal.signal(signal.SIGINT, _interrupt)
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
         stream.reconfigure(encoding="utf-8", errors=errors)  # type: ignore[union-attr]  # a TextIOWrapper
     sys.exit(run(sys.argv[1:]))
