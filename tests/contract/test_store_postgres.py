@@ -277,7 +277,7 @@ async def test_a_lock_that_takes_too_long_is_said() -> None:
 
 async def test_a_pool_that_is_busy_says_so(new_database: NewDatabase) -> None:
     url = await new_database(migrated=True)
-    async with open_database(url, acquire_timeout=0.05) as database:
+    async with open_database(url, acquire_timeout=1) as database:  # which new connections take a part of
         store = Repositories.of_postgres(database)
         held = [database.connection() for _ in range(8)]
         for one in held:
