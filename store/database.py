@@ -39,6 +39,9 @@ _GONE = (
     OSError,
 )
 
+#: What asyncpg comes to when a connection breaks where it did not expect it, also while one is made ready.
+LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 _SESSION = {
     "application_name": "trimem-store",
     "TimeZone": "UTC",
@@ -79,7 +82,7 @@ class Database:
                 raise DatabaseUnavailableError(f"the database refuses us: {error}") from error
             except ValueError:  # the text of which may quote a part of the URL
                 raise DatabaseUnavailableError("DATABASE_URL is not one that can be understood") from None
-            except (*_GONE, asyncpg.InterfaceError, TimeoutError) as error:
+            except (*_GONE, *LOST, TimeoutError) as error:
                 if time.monotonic() + pause > deadline:
                     raise DatabaseUnavailableError(
                         f"the database of DATABASE_URL cannot be reached ({type(error).__name__}: {error})"
@@ -163,7 +166,7 @@ class Database:
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, *LOST, OSError) as error:
             self._log.info("a connection was lost", error=type(error).__name__)
         finally:
             await pool.release(connection)
@@ -287,7 +290,7 @@ _TRANSLATIONS: list[tuple[tuple[type[Exception], ...], Callable[[], TrimemError]
         lambda: ResourceExhaustedError("the database is out of resources", retry_after=5),
     ),
     ((asyncpg.DataError,), None),  # also an InterfaceError, and a mistake of ours
-    ((asyncpg.InterfaceError,), lambda: DatabaseUnavailableError("the connection to the database was lost")),
+    (LOST, lambda: DatabaseUnavailableError("the connection to the database was lost")),
 ]
 
 

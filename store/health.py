@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
-from store.database import Database
+from store.database import LOST, Database
 
 #: Seconds for one answer.
 _TIMEOUT = 2.0
@@ -33,7 +33,7 @@ class DatabaseWatcher:
                         if connection is None or connection.is_closed():
                             connection = await self._database.connect()
                         await connection.execute("SELECT 1")
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except (OSError, TimeoutError, asyncpg.PostgresError, *LOST) as error:
                     if connection is not None:
                         connection.terminate()
                         connection = None

@@ -313,6 +313,7 @@ async def test_a_database_without_our_tables_is_named_as_such(new_database: NewD
         (asyncpg.TooManyConnectionsError(), DatabaseUnavailableError),
         (asyncpg.PostgresIOError("could not read a block"), DatabaseUnavailableError),
         (asyncpg.InterfaceError("connection is closed"), DatabaseUnavailableError),
+        (asyncpg.InternalClientError("cannot switch to state 11"), DatabaseUnavailableError),
         (asyncpg.InvalidPasswordError(), DatabaseUnavailableError),
         (asyncpg.InvalidCatalogNameError(), DatabaseUnavailableError),
         (asyncpg.DiskFullError(), ResourceExhaustedError),

@@ -11,7 +11,7 @@ from servicekit.errors import AbortedError
 from store.code.path_filter import PathFilter
 from store.code.source import StoredChunk
 from store.code.stored import CodeRepositoryFacts, SourceFile
-from store.database import Database, translated
+from store.database import LOST, Database, translated
 from store.repositories.postgres.code_indexing import PostgresIndexing
 from store.repositories.postgres.code_rows import CHUNK_COLUMNS, CHUNK_TABLES, chunk_of, facts_of, file_of
 
@@ -97,7 +97,7 @@ async def _release(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         async with asyncio.timeout(_RELEASE_SECONDS):
             await connection.execute(UNLOCK)
             await connection.close()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # TimeoutError is an OSError
+    except (asyncpg.PostgresError, *LOST, OSError):  # TimeoutError is an OSError
         pass
     finally:
         connection.terminate()
