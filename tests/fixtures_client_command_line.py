@@ -18,11 +18,15 @@ from trimem.client.cli.session import Session
 
 @dataclass(frozen=True)
 class Ended:
+    """What a command left behind."""
+
     status: int
     output: str
     problems: str
 
-    def document(self) -> Any:
+    def document(self, *, status: int = 0) -> Any:
+        """The output as one JSON document, of a command that ended so."""
+        assert self.status == status, self.problems
         return json.loads(self.output)
 
 

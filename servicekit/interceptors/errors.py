@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Never
 
 import grpc
 import structlog
@@ -33,6 +33,7 @@ class ErrorsLayer(Layer):
             except TrimemError as error:
                 await _abort(call, error)
             except Exception as error:
+                # From a generated base class it says that there is no such method yet; from elsewhere it is a fault.
                 if isinstance(error, NotImplementedError) and _is_unimplemented(call):
                     await _abort(call, UnimplementedError("this version does not have this method"))
                 self._log.exception("unexpected", method=method)
@@ -41,7 +42,7 @@ class ErrorsLayer(Layer):
         return rebuild(handler, run)
 
 
-async def _abort(call: Context, error: TrimemError) -> None:
+async def _abort(call: Context, error: TrimemError) -> Never:
     status = to_status(error, context.request_id.get())
     # `abort` replaces the trailing metadata: what is there already, the request id for one, goes along.
     trailing = tuple(call.trailing_metadata() or ())

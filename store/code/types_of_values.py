@@ -62,9 +62,9 @@ class Types:
 
     def returned(self, meaning: Meaning) -> Meaning:
         """What a call of a function gives."""
-        function = meaning.definition
-        assert function is not None  # noqa: S101 - said by the caller, for mypy
-        file, symbol = function.file, function.symbol
+        if meaning.definition is None:
+            return UNKNOWN
+        file, symbol = meaning.definition.file, meaning.definition.symbol
         types = file.bindings.get((symbol.qualified_name, "return"), ())
         if len(types) != 1:
             return UNKNOWN

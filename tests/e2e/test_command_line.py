@@ -7,29 +7,14 @@ import signal
 import sys
 import uuid
 from asyncio.subprocess import PIPE
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.local.stack import Stack
+from tests.fixtures_client_command_line import Ended
 
 TRIMEM = str(Path(sys.executable).parent / "trimem")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command left behind."""
-
-    status: int
-    output: str
-    problems: str
-
-    def document(self) -> Any:
-        """The output as one JSON document."""
-        assert self.status == 0, self.problems
-        return json.loads(self.output)
 
 
 class CommandLine:

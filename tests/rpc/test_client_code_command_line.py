@@ -2,32 +2,18 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from structlog.testing import capture_logs
 
 from tests.fixtures_client import answering
-from tests.fixtures_client_code import FakeCode, code_services
+from tests.fixtures_client_code import FakeCode
 from tests.fixtures_client_command_line import Terminal
 from trimem.store.v1 import code_service_pb2 as pb
 from trimem.store.v1 import graph_service_pb2 as graph_pb
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202eevil"
-
-
-@pytest.fixture
-def code() -> FakeCode:
-    return FakeCode()
-
-
-@pytest_asyncio.fixture
-async def trimem(code: FakeCode, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Terminal]:
-    with capture_logs():  # of the server, which would speak on our output
-        async with code_services(code) as target:
-            yield Terminal(target, capsys)
 
 
 def hits(*contents: str) -> pb.SearchCodeResponse:

@@ -2,34 +2,19 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
 from errno import EIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from structlog.testing import capture_logs
 
 from servicekit.errors import FailedPreconditionError
-from tests.fixtures_client_code import FakeCode, code_services
+from tests.fixtures_client_code import FakeCode
 from tests.fixtures_client_command_line import BrokenEntry, Terminal, break_disk
 from trimem.client.cli.code_progress import Bar
 from trimem.client.cli.code_reading import Folder
 from trimem.client.cli.code_sending import Sending
 from trimem.client.indexing import MOST_FILES
-
-
-@pytest.fixture
-def code() -> FakeCode:
-    return FakeCode()
-
-
-@pytest_asyncio.fixture
-async def trimem(code: FakeCode, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Terminal]:
-    with capture_logs():  # of the server, which would speak on our output
-        async with code_services(code) as target:
-            yield Terminal(target, capsys)
 
 
 @pytest.fixture
