@@ -61,6 +61,19 @@ def test_in_mutual_recursion_the_edge_is_of_the_direction_that_was_followed() ->
     assert [step.node.id for step in steps(found)] == ["a", "b"]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_edges_to_a_node_the_same_is_shown_in_whatever_order_they_come(reverse: bool) -> None:
+    both = [edge("a", "b"), edge("b", "a")]
+    found = traversal(both[::-1] if reverse else both, a=0, b=1)
+    assert list(text(found))[1:] == ["  -> calls b  b.py:1"]
+    sure = [edge("b", "d", EdgeConfidence.INFERRED), edge("c", "d"), edge("a", "c"), edge("a", "b")]
+    found = traversal(sure[::-1] if reverse else sure, a=0, b=1, c=1, d=2)
+    assert list(text(found))[1:] == ["  -> calls b  b.py:1", "  -> calls c  c.py:1", "    -> calls d  d.py:1"]
+    even = [edge("c", "d"), edge("b", "d"), edge("a", "c"), edge("a", "b")]
+    found = traversal(even[::-1] if reverse else even, a=0, b=1, c=1, d=2)
+    assert list(text(found))[1:] == ["  -> calls b  b.py:1", "    -> calls d  d.py:1", "  -> calls c  c.py:1"]
+
+
 def test_what_leads_back_to_a_start_is_shown_once_where_it_is_nearest() -> None:
     found = traversal([edge("c", "a"), edge("a", "b"), edge("b", "c"), edge("b", "b"), edge("b", "a")], a=0, b=1, c=2)
     assert [(step.node.id, step.depth) for step in steps(found, EdgeDirection.OUT)] == [

@@ -1,7 +1,7 @@
 """A part of the graph as text, for Mermaid and for Graphviz. Names are data: in none of them can they be syntax."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,24 +37,14 @@ def steps(traversal: Traversal, direction: EdgeDirection = EdgeDirection.BOTH) -
     """
     depths = {one.node.id: one.depth for one in traversal.nodes}
     nodes = {one.node.id: one.node for one in traversal.nodes}
-    nearer: dict[str, tuple[str, Edge]] = {}
-    for edge in traversal.edges:
-        ways = {
-            EdgeDirection.OUT: (edge.source_id, edge.target_id),
-            EdgeDirection.IN: (edge.target_id, edge.source_id),
-        }
-        for way, (near, far) in ways.items():
-            if direction not in (way, EdgeDirection.BOTH):
-                continue
-            if near not in depths or far not in depths:
-                continue
-            # Both ways each edge leads back to where it came from.
-            is_return = not depths[far] and (near == far or direction is not EdgeDirection.BOTH)
-            is_nearest = far not in nearer or depths[near] < depths[nearer[far][0]]
-            if is_nearest and (is_return or depths[near] == depths[far] - 1):
-                nearer[far] = near, edge
+    led: dict[str, tuple[str, Edge]] = {}
+    for near, far, edge in _ways(traversal, direction, depths):
+        # Both ways each edge leads back to where it came from.
+        is_return = not depths[far] and (near == far or direction is not EdgeDirection.BOTH)
+        if is_return or depths[near] == depths[far] - 1:
+            led.setdefault(far, (near, edge))
     inner: dict[str, list[tuple[Node, Edge]]] = defaultdict(list)
-    for far, (near, edge) in nearer.items():
+    for far, (near, edge) in led.items():
         inner[near].append((nodes[far], edge))
     waiting = [Step(one.node, None, 0) for one in reversed(traversal.nodes) if not one.depth]
     while waiting:
@@ -123,7 +113,19 @@ def confidence_of(edge: Edge) -> str:
     return "" if confidence is EdgeConfidence.RESOLVED else f"  ({confidence.lower()})"
 
 
-def _inner(traversal: Traversal, ids: dict[str, str]) -> Iterator[Edge]:
+def _ways(traversal: Traversal, direction: EdgeDirection, depths: dict[str, int]) -> list[tuple[str, str, Edge]]:
+    """The edges that may have led somewhere, from their nearer end: what is shown of two does not hang on any id."""
+    places = {one.node.id: (place_of(one.node), one.node.label) for one in traversal.nodes}
+    ways = [
+        (edge.source_id, edge.target_id, edge) if way is EdgeDirection.OUT else (edge.target_id, edge.source_id, edge)
+        for way in (EdgeDirection.OUT, EdgeDirection.IN)
+        for edge in _inner(traversal, places)
+        if direction in (way, EdgeDirection.BOTH)
+    ]
+    return sorted(ways, key=lambda way: (depths[way[0]], confidence_of(way[2]), places[way[0]], way[2].type))
+
+
+def _inner(traversal: Traversal, ids: Container[str]) -> Iterator[Edge]:
     return (edge for edge in traversal.edges if edge.source_id in ids and edge.target_id in ids)
 
 
