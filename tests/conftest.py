@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -17,6 +18,9 @@ from deploy.local.postgres import running_postgres
 # Tests talk to servers of their own, whatever the shell says.
 for _name in ("URL", "API_KEY", "API_KEY_FILE", "TLS", "CA_FILE", "CERT_FILE", "KEY_FILE"):
     os.environ.pop(f"TRIMEM_{_name}", None)
+
+# In the background of a script a shell has SIGINT ignored, and what is started here would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What our own server does without: no test ends it in the middle, and nobody reads what it leaves.
 _LASTING = ("fsync", "full_page_writes", "synchronous_commit")
