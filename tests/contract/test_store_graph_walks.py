@@ -112,6 +112,25 @@ async def test_a_walk_ends_at_its_bounds_with_the_nearest_nodes_and_says_so(grap
     assert not cut.complete
 
 
+async def test_a_level_of_many_nodes_is_one_level(graph: GraphRepository) -> None:
+    near, far = range(2, 1202), range(2002, 3202)
+    await graph.upsert_nodes([node(one) for one in (1, *near, *far)])
+    await graph.upsert_edges([edge(1, one) for one in near] + [edge(one, one + 2000) for one in near])
+    await graph.upsert_edges([edge(one, one + 1) for one in near[:-1]] + [edge(one, 1) for one in far])
+
+    expected = {1: 0, **dict.fromkeys(near, 1), **dict.fromkeys(far, 2)}
+    whole = await walk(graph, 1, max_nodes=5000, max_edges=10_000)
+    assert depths(whole) == expected
+    assert len(whole.edges) == 1200 + 1200 + 1199 + 1200
+    assert whole.complete
+    assert depths(await walk(graph, 1, max_nodes=5000, max_depth=1)) == {1: 0, **dict.fromkeys(near, 1)}
+    cut = await walk(graph, 1, max_nodes=1500)
+    assert len(cut.nodes) == 1500
+    assert depths(cut).items() <= expected.items()
+    assert sum(depth == 1 for _, depth in cut.nodes) == 1200
+    assert not cut.complete
+
+
 async def test_a_walk_of_large_nodes_ends_when_the_answer_is_full(graph: GraphRepository) -> None:
     await graph.upsert_nodes([node(one, properties={"bulk": "x" * 50_000}) for one in range(1, 6)])
     await graph.upsert_edges(chain(1, 2, 3, 4, 5))

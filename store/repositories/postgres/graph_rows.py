@@ -27,8 +27,11 @@ def _bytes(table: str, fixed: int, *texts: str) -> str:
     return " + ".join([str(fixed), *(f"coalesce({one}, 0)" for one in sizes)])
 
 
+#: Of an edge with nothing to it.
+LEAST_EDGE_BYTES = 180
+
 NODE_BYTES = _bytes("nodes", 120, "node_type", "label", "nodes.namespace")
-EDGE_BYTES = _bytes("edges", 180, "edges.relation_type", "edges.namespace")
+EDGE_BYTES = _bytes("edges", LEAST_EDGE_BYTES, "edges.relation_type", "edges.namespace")
 
 
 def node_of(row: Row) -> Node:

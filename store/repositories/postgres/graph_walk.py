@@ -7,10 +7,21 @@ from store.database import Connection
 from store.errors import NodeNotFoundError
 from store.graph import EdgeConfidence, EdgeDirection
 from store.repositories.graph import EdgeFilter, Walk, Walked
-from store.repositories.postgres.graph_rows import EDGE_BYTES, EDGE_COLUMNS, NODE_BYTES, NODE_COLUMNS, edge_of, node_of
+from store.repositories.postgres.graph_rows import (
+    EDGE_BYTES,
+    EDGE_COLUMNS,
+    LEAST_EDGE_BYTES,
+    NODE_BYTES,
+    NODE_COLUMNS,
+    edge_of,
+    node_of,
+)
 
 #: Most edges that one call looks at: half a second's worth.
 MOST_LOOKED_AT = 500_000
+
+#: Nodes that one step of a walk goes on from.
+_STEP_NODES = 500
 
 #: When nodes would fill an answer, edges get one part of it in so many.
 _FOR_EDGES = 3
@@ -45,22 +56,35 @@ NODES = f"""
 
 def _neighbours(near: str, far: str) -> str:
     return f"""
-        SELECT edges.{far} AS id FROM unnest(walk.found) AS come (id) JOIN edges ON edges.{near} = come.id
+        SELECT edges.{far} AS id
+        FROM unnest(walk.seen[walk.done + 1 : step.done]) AS come (id) JOIN edges ON edges.{near} = come.id
         WHERE {EDGE_MATCHES}
     """
 
 
 def _walk(direction: EdgeDirection) -> str:
-    # A row for each level, with the nodes found there and all seen so far: what was seen is not gone through again, so
-    # a cycle ends by itself. (CYCLE goes through a node once for each way to it, UNION once for each depth.) One node
-    # more than asked for tells that there are more.
+    # A queue: `seen` in the order of coming, `done` of it gone on from. What was seen is not gone through again, so a
+    # cycle ends by itself. (CYCLE goes through a node once for each way to it, UNION once for each depth.) A row for
+    # each step, which goes on from some nodes of one level: edges of thousands need not be looked at to find the few
+    # nodes that an answer has room for. One node more than asked for tells that there are more.
     neighbours = " UNION ALL ".join(_neighbours(*way) for way in WAYS[direction])
     return f"""
-        WITH RECURSIVE walk (depth, found, seen, looked_at) AS (
-            SELECT 0, $3::uuid[], $3::uuid[], 0::bigint
+        WITH RECURSIVE walk (depth, found, seen, done, level_end, looked_at) AS (
+            SELECT 0, $3::uuid[], $3::uuid[], 0, 0, 0::bigint
           UNION ALL
-            SELECT walk.depth + 1, next.found, walk.seen || next.found, walk.looked_at + next.looked_at
+            SELECT
+                step.depth, next.found, walk.seen || next.found, step.done, step.level_end,
+                walk.looked_at + next.looked_at
             FROM walk
+            CROSS JOIN LATERAL (
+                SELECT depth, level_end, least(walk.done + {_STEP_NODES}, level_end) AS done
+                FROM (
+                    SELECT
+                        walk.depth + (walk.done = walk.level_end)::int AS depth,
+                        CASE WHEN walk.done = walk.level_end THEN cardinality(walk.seen) ELSE walk.level_end END
+                            AS level_end
+                ) AS level
+            ) AS step
             CROSS JOIN LATERAL (
                 WITH near AS MATERIALIZED ({neighbours} LIMIT $7 - walk.looked_at)
                 SELECT
@@ -74,10 +98,10 @@ def _walk(direction: EdgeDirection) -> str:
                         LIMIT $6 + 1 - cardinality(walk.seen)
                     ) AS found
             ) AS next
-            WHERE walk.depth < $5 AND cardinality(walk.found) > 0
+            WHERE step.depth <= $5 AND walk.done < step.done
               AND cardinality(walk.seen) <= $6 AND walk.looked_at < $7
         )
-        SELECT depth, found, looked_at FROM walk ORDER BY depth
+        SELECT depth, found, looked_at FROM walk ORDER BY done
     """
 
 
@@ -140,7 +164,7 @@ async def walk(connection: Connection, asked: Walk, room: int) -> Walked:
     """See GraphRepository.walk."""
     await require_nodes(connection, asked.start_ids)
     matching = edge_conditions(asked.edges)
-    levels = await connection.fetch(
+    steps = await connection.fetch(
         WALK[asked.edges.direction],
         *matching,
         asked.start_ids,
@@ -149,23 +173,24 @@ async def walk(connection: Connection, asked: Walk, room: int) -> Walked:
         asked.max_nodes,
         MOST_LOOKED_AT,
     )
-    reached = [(one, level["depth"]) for level in levels for one in level["found"]][: asked.max_nodes + 1]
+    reached = [(one, step["depth"]) for step in steps for one in step["found"]][: asked.max_nodes + 1]
     kept = reached[: asked.max_nodes]
     nodes = await connection.fetch(NODES, *zip(*kept, strict=True), room - room // _FOR_EDGES)
+    room = max(0, room - int(nodes[-1]["bytes"]))
     edges = await connection.fetch(
         EDGES[asked.edges.direction],
         *matching,
         [row["node_id"] for row in nodes],
         [row["depth"] for row in nodes],
         asked.max_depth,
-        asked.max_edges,
-        room - int(nodes[-1]["bytes"]),
+        min(asked.max_edges, room // LEAST_EDGE_BYTES + 1),  # those that cannot fit are not weighed
+        room,
         MOST_LOOKED_AT,
     )
     return Walked(
         [(node_of(row), row["depth"]) for row in nodes],
         [edge_of(row) for row in edges],
         complete=len(nodes) == len(reached)
-        and levels[-1]["looked_at"] < MOST_LOOKED_AT
+        and steps[-1]["looked_at"] < MOST_LOOKED_AT
         and (not edges or len(edges) == edges[0]["found"]),
     )
