@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from store.database import Database
 from store.events import EmbeddingState, EventFilter, NewEvent, Vector
+from store.repositories.postgres import nearest as nearest_sql
 from store.repositories.postgres import search as search_sql
 from store.repositories.search import Candidates, Question
 from store.wiring import Repositories
@@ -63,7 +64,7 @@ def short_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = "hnsw.max_scan_tuples = 400", "enable_bitmapscan = off", "enable_sort = off"
     begin = "; SET LOCAL ".join((search_sql.SETTINGS, *settings))
     monkeypatch.setattr(search_sql, "SETTINGS", begin)
-    monkeypatch.setattr(search_sql, "_SCANNED", 200)
+    monkeypatch.setattr(nearest_sql, "_SCANNED", 200)
 
 
 async def _search(store: Repositories, matching: EventFilter = MINE) -> tuple[Candidates, set[datetime]]:
@@ -82,7 +83,7 @@ async def test_few_rows_that_match_are_all_compared(store: Repositories) -> None
 
 @pytest.mark.usefixtures("short_scan")
 async def test_what_many_rows_that_match_may_hide_is_said(store: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_sql, "_COMPARED", 100)
+    monkeypatch.setattr(nearest_sql, "_COMPARED", 100)
 
     found, months = await _search(store)
 
@@ -107,13 +108,13 @@ async def test_without_a_filter_nothing_is_missed(store: Repositories) -> None:
 async def test_sizes_of_partitions_are_remembered_for_a_while_and_then_looked_at_again(
     store: Repositories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_sql, "_COMPARED", 100)
+    monkeypatch.setattr(nearest_sql, "_COMPARED", 100)
     before, _ = await _search(store)
-    monkeypatch.setattr(search_sql, "_SCANNED", 200)  # from now on January is large
+    monkeypatch.setattr(nearest_sql, "_SCANNED", 200)  # from now on January is large
 
     remembered, _ = await _search(store)
-    later = time.monotonic() + search_sql._SIZES_HOLD
-    monkeypatch.setattr(search_sql, "time", SimpleNamespace(monotonic=lambda: later))
+    later = time.monotonic() + nearest_sql._HOLDS
+    monkeypatch.setattr(nearest_sql, "time", SimpleNamespace(monotonic=lambda: later))
     after, _ = await _search(store)
 
     assert [one.may_miss_nearest for one in (before, remembered, after)] == [False, False, True]

@@ -16,6 +16,7 @@ from store.database import Database
 from store.events import EmbeddingState, EventFilter, NewEvent
 from store.repositories.events import EventChange
 from store.repositories.postgres import lexical_search as lexical_sql
+from store.repositories.postgres import nearest as nearest_sql
 from store.repositories.postgres import search as search_sql
 from store.repositories.postgres.lexical import PostgresLexical
 from store.repositories.search import Candidates, Question, Recency
@@ -265,7 +266,7 @@ async def test_each_arm_asks_the_month_that_matters_and_no_other(database: Datab
     terms = words_of("apple").terms
 
     by_words = await plan(database, lexical_sql.BY_WORDS, terms, None, start, end, terms, [1.0], 1.0, 10, 0.0, 0.0, 10)
-    nearest = await plan(database, search_sql.NEAREST, text_vector("x"), None, start, end, 10, 5)
+    nearest = await plan(database, nearest_sql.NEAREST, text_vector("x"), None, start, end, 10, 5)
 
     for found in (nearest, by_words):
         assert march in found
@@ -278,7 +279,7 @@ async def test_without_a_range_of_time_every_month_is_asked_by_index(database: D
     terms = words_of("apple").terms
 
     plans = {
-        "ix_events_embedding": await plan(database, search_sql.NEAREST, text_vector("x"), None, None, None, 10, 5),
+        "ix_events_embedding": await plan(database, nearest_sql.NEAREST, text_vector("x"), None, None, None, 10, 5),
         "ix_events_terms": await plan(
             database, lexical_sql.BY_WORDS, terms, None, None, None, terms, [1.0], 1.0, 10, 0.0, 0.0, 10
         ),

@@ -19,7 +19,7 @@ from store.errors import TimesRefusedError
 from store.events import EventFilter
 from store.metrics import StoreMetrics
 from store.repositories.postgres import events as event_sql
-from store.repositories.postgres import search as search_sql
+from store.repositories.postgres import nearest as nearest_sql
 from store.repositories.postgres.partitions import PostgresPartitions
 from store.repositories.status import PoolUse
 from store.use_cases.upkeep import Upkeep
@@ -225,7 +225,7 @@ async def test_a_range_of_time_reads_its_partitions_only(database: Database) -> 
     start, end = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
     for statement, *arguments in (
         (event_sql.LIST, None, start, end, None, None, None, 10),
-        (search_sql.NEAREST, text_vector("x"), None, start, end, 10, 5),
+        (nearest_sql.NEAREST, text_vector("x"), None, start, end, 10, 5),
     ):
         async with database.connection() as connection:
             rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)

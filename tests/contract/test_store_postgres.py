@@ -23,7 +23,7 @@ from store.errors import (
 from store.events import EventFilter
 from store.repositories.postgres import events as event_sql
 from store.repositories.postgres import known_keys as known_sql
-from store.repositories.postgres import search as search_sql
+from store.repositories.postgres import nearest as nearest_sql
 from store.repositories.postgres.partitions import PostgresPartitions
 from store.use_cases.list_events import ListEvents
 from store.wiring import Repositories
@@ -66,7 +66,7 @@ async def explain(database: Database, statement: str, *arguments: object) -> str
 async def test_search_uses_the_hnsw_index(database: Database, store: Repositories) -> None:
     await store.events.create([new_event()], SPACE)
 
-    plan = await explain(database, search_sql.NEAREST, text_vector("x"), None, None, None, 10, 5)
+    plan = await explain(database, nearest_sql.NEAREST, text_vector("x"), None, None, None, 10, 5)
 
     assert "ix_events_embedding" in plan
 
@@ -121,7 +121,7 @@ async def test_a_filter_hides_no_hit_when_the_index_scan_stops_early(new_databas
         far = [new_event(metadata={"rare": True}, embedding=-centre + 0.001 * number) for number in range(3)]
         await store.events.create(far + near, SPACE)
 
-        by_index = await explain(database, search_sql.NEAREST, text_vector("x"), {"rare": True}, None, None, 10, 5)
+        by_index = await explain(database, nearest_sql.NEAREST, text_vector("x"), {"rare": True}, None, None, 10, 5)
         hits = await nearest(store.search, text_vector("red apple"), SPACE, EventFilter(metadata={"rare": True}), 10)
 
     assert "ix_events_embedding" in by_index

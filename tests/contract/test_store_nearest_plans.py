@@ -1,0 +1,195 @@
+"""Searches by vector whose plan is kept: they find what those find that are planned anew."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from store.database import Database
+from store.errors import EmbeddingSpaceMismatchError
+from store.events import EmbeddingState, EventFilter, Vector
+from store.repositories.postgres import nearest as nearest_sql
+from store.repositories.postgres.nearest import Nearest, Way
+from store.repositories.postgres.search import SETTINGS
+from store.repositories.search import Question
+from store.wiring import Repositories
+from tests.conftest import NewDatabase
+from tests.fixtures_store import DIMENSION, OTHER_SPACE, SPACE, new_event, open_database
+
+MONTHS = [datetime(2026, month, 10, tzinfo=UTC) for month in (1, 2, 3)]
+MINE = EventFilter(metadata={"of": "me"})
+ALL = EventFilter()
+LIMIT = 20
+
+
+@pytest_asyncio.fixture
+async def database(new_database: NewDatabase) -> AsyncIterator[Database]:
+    """Three months of 600 events each; one in twenty is mine."""
+    async with open_database(await new_database(migrated=True)) as opened:
+        dice = np.random.default_rng(1)
+        for month in MONTHS:
+            events = [
+                new_event(
+                    id=uuid4(),
+                    timestamp=month,
+                    metadata={"of": "others" if number % 20 else "me", "number": number},
+                    embedding=_unit(dice),
+                    embedding_state=EmbeddingState.EMBEDDED,
+                )
+                for number in range(600)
+            ]
+            await Repositories.of_postgres(opened).events.create(events, SPACE)
+        async with opened.connection() as connection:
+            await connection.execute("ANALYZE events")
+        yield opened
+
+
+@pytest.fixture
+def question() -> Question:
+    """By vector alone."""
+    return Question(vector=_unit(np.random.default_rng(2)), space=SPACE, bring=5)
+
+
+def _unit(dice: np.random.Generator) -> Vector:
+    vector: Vector = dice.normal(size=DIMENSION).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+async def _search(
+    database: Database, nearest: Nearest, question: Question, matching: EventFilter, *settings: str
+) -> tuple[Way, list[UUID]]:
+    way = nearest.way(question, matching, LIMIT)
+    begin = "; SET LOCAL ".join((SETTINGS.format(timeout=0) + way.settings, *settings))
+    async with database.reading(begin) as connection:
+        found = await nearest.find(connection, way, question, matching, LIMIT)
+    assert not found.may_miss
+    assert sum(row["content"] is not None for row in found.rows) == question.bring
+    return way, [row["id"] for row in found.rows]
+
+
+@pytest.mark.parametrize(
+    "matching",
+    [
+        MINE,
+        EventFilter(start_time=MONTHS[1]),
+        EventFilter(end_time=MONTHS[1]),
+        EventFilter(metadata={"of": "me"}, start_time=MONTHS[1]),
+        EventFilter(start_time=MONTHS[0], end_time=MONTHS[2]),
+        EventFilter(metadata={"of": "me"}, start_time=MONTHS[1], end_time=MONTHS[2]),
+    ],
+)
+async def test_a_kept_plan_compares_what_the_filter_lets_through(
+    database: Database, question: Question, matching: EventFilter
+) -> None:
+    exactly = ("enable_indexscan = off", "enable_seqscan = on")
+    _, expected = await _search(database, Nearest(), question, matching, *exactly)
+    nearest = Nearest()
+    nearest._remember(matching, is_compared=True)
+
+    way, found = await _search(database, nearest, question, matching)
+
+    assert way.is_exact
+    assert len(found) == LIMIT
+    assert found == expected
+
+
+async def test_without_a_filter_the_plan_is_kept_from_the_first(database: Database, question: Question) -> None:
+    nearest = Nearest()
+    way, found = await _search(database, nearest, question, ALL)
+    _, planned = await _search(database, nearest, replace(question, terms=[1]), ALL)
+
+    assert nearest_sql.PLANNED_ONCE in way.settings
+    assert found == planned
+
+
+async def test_words_are_looked_for_with_plans_of_their_own(question: Question) -> None:
+    nearest = Nearest()
+    nearest._remember(MINE, is_compared=True)
+
+    for matching in (ALL, MINE):
+        assert not nearest.way(replace(question, terms=[1]), matching, LIMIT).settings
+
+
+async def test_a_filter_that_comes_again_and_leaves_few_is_not_planned_again_for_a_while(
+    database: Database, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(nearest_sql, "time", SimpleNamespace(monotonic=lambda: now))
+    nearest = Nearest()
+
+    searches = [await _search(database, nearest, question, MINE) for _ in range(4)]
+    assert [way.is_exact for way, _ in searches] == [False, False, True, True]
+    assert len({tuple(found) for _, found in searches}) == 1
+    assert not nearest.way(question, EventFilter(metadata={"of": "you"}), LIMIT).is_exact
+
+    now += nearest_sql._HOLDS
+    searches = [await _search(database, nearest, question, MINE) for _ in range(2)]
+    assert [way.is_exact for way, _ in searches] == [False, True]
+
+
+async def test_a_filter_that_is_left_to_the_index_is_planned_each_time(database: Database, question: Question) -> None:
+    nearest = Nearest()
+    by_index = "enable_bitmapscan = off", "enable_sort = off"
+
+    ways = [(await _search(database, nearest, question, MINE, *by_index))[0] for _ in range(3)]
+
+    assert not any(way.is_exact for way in ways)
+
+
+async def test_few_filters_are_remembered(
+    database: Database, question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest_sql, "_FILTERS", 2)
+    nearest = Nearest()
+
+    for number in range(5):
+        way = nearest.way(question, filtered := EventFilter(metadata={"number": number}), LIMIT)
+        async with database.reading(SETTINGS.format(timeout=0) + way.settings) as connection:
+            await nearest.find(connection, way, question, filtered, LIMIT)
+        assert len(nearest._filters) <= 2
+
+
+async def test_a_kept_plan_compares_no_vectors_of_another_space(database: Database, question: Question) -> None:
+    other = replace(question, space=OTHER_SPACE)
+    nearest = Nearest()
+    nearest._remember(MINE, is_compared=True)
+
+    for matching in (MINE, ALL):
+        with pytest.raises(EmbeddingSpaceMismatchError):
+            await _search(database, nearest, other, matching)
+
+
+async def _kept_plan(database: Database, way: Way, *arguments: str) -> str:
+    """The plan that is kept for a statement."""
+    async with database.reading(SETTINGS.format(timeout=0) + way.settings) as connection:
+        await connection.execute(f"PREPARE kept AS {way.sql}")
+        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({', '.join(arguments)})")
+        await connection.execute("DEALLOCATE kept")
+    return json.dumps(json.loads(rows[0][0]))
+
+
+async def test_kept_plans_ask_the_indexes(database: Database, question: Question) -> None:
+    vector = f"'{question.vector.tolist()}'" if question.vector is not None else ""
+    nearest = Nearest()
+    of_month = EventFilter(metadata={"of": "me"}, start_time=MONTHS[1], end_time=MONTHS[2])
+    nearest._remember(of_month, is_compared=True)
+
+    of_all = await _kept_plan(database, nearest.way(question, ALL, LIMIT), vector, "5")
+    times = (f"'{time.isoformat()}'" for time in (MONTHS[1], MONTHS[2]))
+    of_few = await _kept_plan(
+        database, nearest.way(question, of_month, LIMIT), vector, """'{"of": "me"}'""", *times, "20", "5"
+    )
+
+    for month in ("y2026m01", "y2026m02", "y2026m03"):
+        assert f"ix_events_embedding_{month}" in of_all
+    assert '"Node Type": "Merge Append"' in of_all
+    assert "Seq Scan" not in of_all + of_few
+    assert "ix_events_metadata_y2026m02" in of_few
+    assert "events_y2026m01" not in of_few  # pruned before it begins
+    assert "ix_events_embedding" not in of_few
