@@ -56,8 +56,6 @@ MATCHING = """
       AND ($4::timestamptz IS NULL OR timestamp < $4)
 """
 
-_CONDITIONS = "metadata @> {}", "timestamp >= {}", "timestamp < {}"
-
 
 @lru_cache(maxsize=100)
 def _nearest(matching: str, limit: str, bring: str) -> str:
@@ -90,6 +88,9 @@ def _nearest(matching: str, limit: str, bring: str) -> str:
 #: Planned for the filter at hand: how many events match it decides how the nearest of them are best found.
 NEAREST = _nearest(MATCHING, "$5", "$6")
 
+#: All events of these metadata are compared. Planned once.
+COMPARED = _nearest("metadata @> $2", "$3", "$4")
+
 MATCHES = f"""
     SELECT count(*)
     FROM (SELECT FROM events WHERE embedding_state = 'EMBEDDED' AND {MATCHING} LIMIT $1) AS found
@@ -121,19 +122,60 @@ class Found(NamedTuple):
     may_miss: bool = False
 
 
+class _Filters:
+    """Of which metadata the planner said a moment ago that all events which match are compared."""
+
+    def __init__(self) -> None:
+        # By a hash, for filters may be large. Two of one hash would be found by the same plan, slower and no less
+        # right. Until when it holds comes along.
+        self._known: dict[int, tuple[bool, float]] = {}
+
+    def are_compared(self, matching: EventFilter) -> bool:
+        """Whether it said so. Never of ranges of time: a plan for any range cannot know how many events it holds."""
+        is_compared, until = self._known.get(_key(matching), _UNKNOWN)
+        return is_compared and _is_metadata(matching) and time.monotonic() < until
+
+    def is_due(self, matching: EventFilter) -> bool:
+        """Whether to ask about them: most come once, so not before the second time."""
+        if not _is_metadata(matching):
+            return False
+        key = _key(matching)
+        if key in self._known:
+            return time.monotonic() >= self._known[key][1]
+        self._keep(key, *_UNKNOWN)
+        return False
+
+    def remember(self, matching: EventFilter, *, is_compared: bool) -> None:
+        """Keep what was found out."""
+        if _is_metadata(matching):
+            self._keep(_key(matching), is_compared, time.monotonic() + _HOLDS)
+
+    def _keep(self, key: int, is_compared: bool, until: float) -> None:
+        if len(self._known) >= _FILTERS:
+            self._known.clear()
+        self._known[key] = is_compared, until
+
+
+def _is_metadata(matching: EventFilter) -> bool:
+    return bool(matching.metadata) and matching.start_time is None and matching.end_time is None
+
+
+def _key(matching: EventFilter) -> int:
+    return hash(json.dumps(matching.metadata, sort_keys=True))
+
+
 class Nearest:
     """Finds the nearest events.
 
     To plan a statement over the partitions of a year takes PostgreSQL a millisecond. Two kinds of search do without:
-    those without a filter, and those with one of which the planner said a moment ago that all events which match are
-    best compared. Their plans are the same for every vector, and what they find is right whatever is written meanwhile.
+    those without a filter, and those with metadata that few events have. Their plans are the same for every vector, and
+    what they find is right whatever is written meanwhile.
     """
 
     def __init__(self) -> None:
         self._beyond_scan = False
         self._measure_at = 0.0
-        # By a hash of the filter: whether all that match are compared, and until when that holds.
-        self._filters: dict[int, tuple[bool, float]] = {}
+        self._filters = _Filters()
 
     def way(self, question: Question, matching: EventFilter, limit: int) -> Way:
         """How to find them. Words are looked for in the same transaction, and with plans for the words at hand."""
@@ -141,9 +183,9 @@ class Nearest:
             return _planned(question, matching, limit)
         if matching == EventFilter():
             return Way(_nearest("TRUE", str(limit), "$2"), (question.vector, question.bring), PLANNED_ONCE)
-        is_compared, until = self._filters.get(_key(matching), _UNKNOWN)
-        if is_compared and time.monotonic() < until:
-            return _comparing(question, matching, limit)
+        if self._filters.are_compared(matching):
+            arguments = question.vector, matching.metadata, limit, question.bring
+            return Way(COMPARED, arguments, f"{PLANNED_ONCE}; SET LOCAL enable_indexscan = off", is_exact=True)
         return _planned(question, matching, limit)
 
     async def find(
@@ -165,16 +207,15 @@ class Nearest:
     async def _by_index(
         self, connection: Connection, way: Way, planned: Way, matching: EventFilter, limit: int
     ) -> Found:
-        is_filtered = matching != EventFilter()
-        may_miss = is_filtered and await self._is_beyond_scan(connection)
+        may_miss = matching != EventFilter() and await self._is_beyond_scan(connection)
         if may_miss and await _match_few(connection, matching):
-            self._remember(matching, is_compared=True)
+            self._filters.remember(matching, is_compared=True)
             return Found(await _exactly(connection, planned))
         found = Found(await connection.fetch(way.sql, *way.arguments), may_miss)
         if len(found.rows) < limit:
             found = Found(await _exactly(connection, planned))
-        if is_filtered and self._is_due(matching):
-            self._remember(matching, is_compared=await _compares(connection, planned))
+        if self._filters.is_due(matching):
+            self._filters.remember(matching, is_compared=await _compares(connection, planned))
         return found
 
     async def _is_beyond_scan(self, connection: Connection) -> bool:
@@ -184,35 +225,9 @@ class Nearest:
             self._measure_at = time.monotonic() + _HOLDS
         return self._beyond_scan
 
-    def _is_due(self, matching: EventFilter) -> bool:
-        """Whether to ask the planner about a filter: most come once, so not before the second time."""
-        key = _key(matching)
-        if key in self._filters:
-            return time.monotonic() >= self._filters[key][1]
-        if len(self._filters) >= _FILTERS:
-            self._filters.clear()
-        self._filters[key] = _UNKNOWN
-        return False
-
-    def _remember(self, matching: EventFilter, *, is_compared: bool) -> None:
-        self._filters[_key(matching)] = is_compared, time.monotonic() + _HOLDS
-
-
-def _key(matching: EventFilter) -> int:
-    # Filters may be large. Two of one hash would be found by the same plan, slower and no less right.
-    return hash((json.dumps(matching.metadata, sort_keys=True), matching.start_time, matching.end_time))
-
 
 def _planned(question: Question, matching: EventFilter, limit: int) -> Way:
     return Way(NEAREST, (question.vector, *conditions(matching), limit, question.bring))
-
-
-def _comparing(question: Question, matching: EventFilter, limit: int) -> Way:
-    given = [(text, value) for text, value in zip(_CONDITIONS, conditions(matching), strict=True) if value is not None]
-    text = " AND ".join(condition.format(f"${place}") for place, (condition, _) in enumerate(given, start=2))
-    sql = _nearest(text, f"${len(given) + 2}", f"${len(given) + 3}")
-    arguments = question.vector, *(value for _, value in given), limit, question.bring
-    return Way(sql, arguments, f"{PLANNED_ONCE}; SET LOCAL enable_indexscan = off", is_exact=True)
 
 
 async def _require_space(connection: Connection, space: EmbeddingSpace | None, rows: Sequence[Row]) -> None:
