@@ -1,6 +1,7 @@
 """Finding events by meaning and by words."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ MAX_QUERY_BYTES = 16 * 1024
 MAX_QUERY_WORDS = 64
 
 #: What a search by vector alone finds at least, and pages of it. Most callers want the first page only, and with 200
-#: events the others cost as much as that.
+#: events the others cost as much as that. In multiples of the least: the database keeps a plan for each number.
 _FEW_HITS, _FEW_PAGES = 50, 5
 
 #: Candidates of each kind when age counts: a new event may come from far behind.
@@ -101,7 +102,7 @@ class SearchEvents:
         if question.recency is not None:
             limit = _AGED_CANDIDATES
         elif mode is SearchMode.VECTOR:
-            limit = min(MOST_HITS, max(_FEW_HITS, _FEW_PAGES * size))
+            limit = min(MOST_HITS, math.ceil(_FEW_PAGES * size / _FEW_HITS) * _FEW_HITS)
         else:
             limit = MOST_HITS
         candidates = await self._events.candidates(question, search.matching, limit)

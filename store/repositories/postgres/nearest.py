@@ -1,11 +1,14 @@
 """The events nearest to a vector, and the plans that find them."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
+
+import numpy as np
 
 from store.database import Connection
 from store.events import EmbeddingSpace, EventFilter
@@ -37,9 +40,6 @@ _HOLDS = 5.0
 #: Filters that are remembered.
 _FILTERS = 1_000
 
-#: What is known of a filter that came once.
-_UNKNOWN = False, 0.0
-
 # An estimate as the planner makes it; of a partition that nobody analyzed yet, the most that its pages may hold.
 BEYOND_SCAN = """
     SELECT EXISTS (
@@ -58,7 +58,7 @@ MATCHING = """
 
 
 @lru_cache(maxsize=100)
-def _nearest(matching: str, limit: str, bring: str) -> str:
+def _nearest(matching: str, limit: str, bring: str, order: str = "embedding <=> $1") -> str:
     # The first events come along: to read them by themselves costs a plan over all partitions.
     brought = ", ".join(
         f"CASE WHEN row_number() OVER (ORDER BY distance, id) <= {bring} THEN {column} END AS {column}"
@@ -77,7 +77,7 @@ def _nearest(matching: str, limit: str, bring: str) -> str:
             SELECT {EVENT_COLUMNS}, embedding <=> $1 AS distance
             FROM events
             WHERE embedding_state = 'EMBEDDED' AND {matching}
-            ORDER BY embedding <=> $1
+            ORDER BY {order}
             LIMIT {limit}
         ) AS nearest
         WHERE distance <> 'NaN'
@@ -88,8 +88,8 @@ def _nearest(matching: str, limit: str, bring: str) -> str:
 #: Planned for the filter at hand: how many events match it decides how the nearest of them are best found.
 NEAREST = _nearest(MATCHING, "$5", "$6")
 
-#: All events of these metadata are compared. Planned once.
-COMPARED = _nearest("metadata @> $2", "$3", "$4")
+#: All events of these metadata are compared, because no index has this order. Planned once.
+COMPARED = _nearest("metadata @> $2", "$3", "$4", order="0 + (embedding <=> $1)")
 
 MATCHES = f"""
     SELECT count(*)
@@ -99,6 +99,8 @@ MATCHES = f"""
 # Exact search: HNSW and btree scans off; bitmap scans of the metadata and time indexes stay.
 EXACT = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = off"
 ANY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on"
+
+_ANY_VECTOR = np.ones(1, np.float32)
 
 PLANNED_ONCE = "; SET LOCAL plan_cache_mode = force_generic_plan"
 
@@ -113,6 +115,10 @@ class Way:
     settings: str = ""
     #: Whether all events that match are compared.
     is_exact: bool = False
+    #: Under which it is remembered whether all that match are compared; None when it is not.
+    key: int | None = None
+    #: Whether to ask the planner about that.
+    is_due: bool = False
 
 
 class Found(NamedTuple):
@@ -122,70 +128,48 @@ class Found(NamedTuple):
     may_miss: bool = False
 
 
-class _Filters:
-    """Of which metadata the planner said a moment ago that all events which match are compared."""
+class _Known(NamedTuple):
+    """What is known of a filter: when it came, whether all that match are compared, and until when that holds."""
 
-    def __init__(self) -> None:
-        # By a hash, for filters may be large. Two of one hash would be found by the same plan, slower and no less
-        # right. Until when it holds comes along.
-        self._known: dict[int, tuple[bool, float]] = {}
-
-    def are_compared(self, matching: EventFilter) -> bool:
-        """Whether it said so. Never of ranges of time: a plan for any range cannot know how many events it holds."""
-        is_compared, until = self._known.get(_key(matching), _UNKNOWN)
-        return is_compared and _is_metadata(matching) and time.monotonic() < until
-
-    def is_due(self, matching: EventFilter) -> bool:
-        """Whether to ask about them: most come once, so not before the second time."""
-        if not _is_metadata(matching):
-            return False
-        key = _key(matching)
-        if key in self._known:
-            return time.monotonic() >= self._known[key][1]
-        self._keep(key, *_UNKNOWN)
-        return False
-
-    def remember(self, matching: EventFilter, *, is_compared: bool) -> None:
-        """Keep what was found out."""
-        if _is_metadata(matching):
-            self._keep(_key(matching), is_compared, time.monotonic() + _HOLDS)
-
-    def _keep(self, key: int, is_compared: bool, until: float) -> None:
-        if len(self._known) >= _FILTERS:
-            self._known.clear()
-        self._known[key] = is_compared, until
-
-
-def _is_metadata(matching: EventFilter) -> bool:
-    return bool(matching.metadata) and matching.start_time is None and matching.end_time is None
-
-
-def _key(matching: EventFilter) -> int:
-    return hash(json.dumps(matching.metadata, sort_keys=True))
+    came: float = -math.inf
+    is_compared: bool = False
+    until: float = -math.inf
 
 
 class Nearest:
     """Finds the nearest events.
 
     To plan a statement over the partitions of a year takes PostgreSQL a millisecond. Two kinds of search do without:
-    those without a filter, and those with metadata that few events have. Their plans are the same for every vector, and
-    what they find is right whatever is written meanwhile.
+    those without a filter, and those with metadata of which it was found out a moment ago that all events which match
+    are best compared, because few do or because the planner says so. Their plans are the same for every vector, and
+    what they find is right whatever is written meanwhile. A plan for any range of time, or for any words, would be a
+    guess: those are planned each time.
     """
 
     def __init__(self) -> None:
         self._beyond_scan = False
         self._measure_at = 0.0
-        self._filters = _Filters()
+        self._filters: dict[int, _Known] = {}
 
     def way(self, question: Question, matching: EventFilter, limit: int) -> Way:
-        """How to find them. Words are looked for in the same transaction, and with plans for the words at hand."""
+        """How to find them."""
         if question.terms:
             return _planned(question, matching, limit)
         if matching == EventFilter():
             return Way(_nearest("TRUE", str(limit), "$2"), (question.vector, question.bring), PLANNED_ONCE)
-        if self._filters.are_compared(matching):
-            arguments = question.vector, matching.metadata, limit, question.bring
-            return Way(COMPARED, arguments, f"{PLANNED_ONCE}; SET LOCAL enable_indexscan = off", is_exact=True)
+        if matching.start_time is not None or matching.end_time is not None:
+            return _planned(question, matching, limit)
+        # Filters may be large, so a hash. Two of one hash would be found by the same plan, slower and no less right.
+        key, now = hash((json.dumps(matching.metadata, sort_keys=True), limit)), time.monotonic()
+        known = self._filters.pop(key, _Known())
+        self._keep(key, known._replace(came=now))
+        if now >= known.until:
+            # Most filters come once: asking about one pays when it comes again soon.
+            return replace(_planned(question, matching, limit), key=key, is_due=now - known.came < _HOLDS)
+        if known.is_compared:
+            return Way(
+                COMPARED, (question.vector, matching.metadata, limit, question.bring), PLANNED_ONCE, is_exact=True
+            )
         return _planned(question, matching, limit)
 
     async def find(
@@ -209,13 +193,13 @@ class Nearest:
     ) -> Found:
         may_miss = matching != EventFilter() and await self._is_beyond_scan(connection)
         if may_miss and await _match_few(connection, matching):
-            self._filters.remember(matching, is_compared=True)
+            self._remember(way.key, is_compared=True)
             return Found(await _exactly(connection, planned))
         found = Found(await connection.fetch(way.sql, *way.arguments), may_miss)
         if len(found.rows) < limit:
             found = Found(await _exactly(connection, planned))
-        if self._filters.is_due(matching):
-            self._filters.remember(matching, is_compared=await _compares(connection, planned))
+        if way.is_due:
+            self._remember(way.key, is_compared=await _compares(connection, planned))
         return found
 
     async def _is_beyond_scan(self, connection: Connection) -> bool:
@@ -224,6 +208,16 @@ class Nearest:
             self._beyond_scan = await connection.fetchval(BEYOND_SCAN, _SCANNED)
             self._measure_at = time.monotonic() + _HOLDS
         return self._beyond_scan
+
+    def _remember(self, key: int | None, *, is_compared: bool) -> None:
+        if key is not None:
+            now = time.monotonic()
+            self._keep(key, _Known(now, is_compared, until=now + _HOLDS))
+
+    def _keep(self, key: int, known: _Known) -> None:
+        self._filters[key] = known
+        if len(self._filters) > _FILTERS:
+            del self._filters[next(iter(self._filters))]  # the one that came least lately
 
 
 def _planned(question: Question, matching: EventFilter, limit: int) -> Way:
@@ -245,7 +239,9 @@ async def _match_few(connection: Connection, matching: EventFilter) -> bool:
 
 async def _compares(connection: Connection, planned: Way) -> bool:
     """Whether the planner has all events that match compared, rather than taken in the order of an index."""
-    rows = await connection.fetch(f"EXPLAIN (COSTS OFF) {planned.sql}", *planned.arguments)
+    # The vector does not matter to the planner, and would be printed once for each partition.
+    _vector, *others = planned.arguments
+    rows = await connection.fetch(f"EXPLAIN (COSTS OFF) {planned.sql}", _ANY_VECTOR, *others)
     lines: list[str] = [line.strip() for (line,) in rows]
     return lines[lines.index("->  Limit") + 1] == "->  Sort"
 

@@ -114,7 +114,7 @@ def confidence_of(edge: Edge) -> str:
 
 
 def _ways(traversal: Traversal, direction: EdgeDirection, depths: dict[str, int]) -> list[tuple[str, str, Edge]]:
-    """The edges that may have led somewhere, from their nearer end: what is shown of two does not hang on any id."""
+    """The edges that may have led somewhere, from their nearer end; sure ones first, then by place, not by id."""
     places = {one.node.id: (place_of(one.node), one.node.label) for one in traversal.nodes}
     ways = [
         (edge.source_id, edge.target_id, edge) if way is EdgeDirection.OUT else (edge.target_id, edge.source_id, edge)
