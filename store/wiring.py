@@ -1,6 +1,8 @@
 """Which parts make a store."""
 
+import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
@@ -8,10 +10,11 @@ from typing import Self
 import structlog
 
 from servicekit.channels import open_channel
+from servicekit.jitter import jittered
 from store import migrate, schema
 from store.database import Database
 from store.embedder_client import GrpcEmbedder
-from store.errors import CodeDimensionError, EmbeddingDimensionError
+from store.errors import CodeDimensionError, DatabaseUnavailableError, EmbeddingDimensionError
 from store.metrics import StoreMetrics
 from store.repositories.events import EventRepository
 from store.repositories.memory import MemoryData, MemoryEvents, MemorySpaces
@@ -54,6 +57,9 @@ from store.use_cases.search_code import SearchCode
 from store.use_cases.search_events import SearchEvents
 from store.use_cases.update_event import UpdateEvent
 from trimem.embedding.v1 import embedding_pb2
+
+#: After which a database that went away while we connected is tried again.
+_AGAIN_SECONDS = 0.5
 
 _EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"]
 
@@ -158,12 +164,19 @@ def new_database(settings: StoreSettings) -> Database:
 
 async def open_database(database: Database, settings: StoreSettings) -> None:
     """Wait for the database, see that it is what this version needs, and connect."""
+    deadline = time.monotonic() + settings.database_start_timeout_seconds
     facts = await database.facts(wait=settings.database_start_timeout_seconds)
     schema.require_schema(facts, head=migrate.head(), dimension=settings.embedding_dimension)
     for warning in (schema.pgvector_warning(facts), schema.dimension_warning(facts, settings.embedding_dimension)):
         if warning:
             structlog.get_logger("store").warning("schema", problem=warning)
-    await database.open()
+    while True:
+        try:
+            return await database.open()
+        except DatabaseUnavailableError:  # it may go away as soon as it has answered
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(jittered(_AGAIN_SECONDS))
 
 
 @contextlib.asynccontextmanager
