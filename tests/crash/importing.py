@@ -25,27 +25,33 @@ _LATER = {
 
 
 class Sent(NamedTuple):
-    """What an event was made of."""
+    """What an event was made of; no two have the same text."""
 
     text: str
     bucket: int
+    #: Empty when the store was left to make one.
+    id: str = ""
 
 
 @dataclass
 class Ledger:
     """What the clients know."""
 
-    #: By id, every event that was ever sent.
+    #: By text, every event that was ever sent.
     sent: dict[str, Sent] = field(default_factory=dict)
-    #: Ids of events that the store said it has.
-    acknowledged: set[str] = field(default_factory=set)
+    #: Texts of events that the store said it has, and under which id; empty where it did not say.
+    acknowledged: dict[str, str] = field(default_factory=dict)
     #: Answers other than "later": there must be none.
     surprises: list[str] = field(default_factory=list)
     retries: int = 0
 
 
 class Importer:
-    """Sends events in one of three ways, each with an id and a request_id, and repeats what was not answered."""
+    """Sends events in one of three ways, each with a request_id, and repeats what was not answered.
+
+    Every other event has an id and a time of its own. The store makes those of the others, anew each time that they are
+    sent: only the request_id keeps it from writing them twice.
+    """
 
     def __init__(self, stub: "rpc.EventServiceAsyncStub", ledger: Ledger, seed: int) -> None:
         self._stub = stub
@@ -75,12 +81,12 @@ class Importer:
 
     async def _one(self, requests: Sequence[pb.CreateEventRequest]) -> None:
         answer = await self._stub.CreateEvent(requests[0], timeout=10)
-        self._acknowledge([answer.event.id])
+        self._acknowledge([answer.event])
 
     async def _batch(self, requests: Sequence[pb.CreateEventRequest]) -> None:
         answer = await self._stub.BatchCreateEvents(pb.BatchCreateEventsRequest(requests=requests), timeout=15)
         self._ledger.surprises += [str(one.error) for one in answer.results if one.HasField("error")]
-        self._acknowledge([one.event.id for one in answer.results if one.HasField("event")])
+        self._acknowledge([one.event for one in answer.results if one.HasField("event")])
 
     async def _stream(self, requests: Sequence[pb.CreateEventRequest]) -> None:
         async def messages() -> AsyncIterator[pb.ImportEventsRequest]:
@@ -91,18 +97,24 @@ class Importer:
         self._ledger.surprises += [str(one.error) for one in answer.errors]
         if answer.stored_count + answer.repeated_count != len(requests):
             self._ledger.surprises.append(f"counts of an import of {len(requests)}: {answer}")
-        self._acknowledge([one.event.id for one in requests])
+        self._acknowledge([one.event for one in requests])
 
-    def _acknowledge(self, ids: Sequence[str]) -> None:
-        self._ledger.acknowledged.update(ids)
+    def _acknowledge(self, events: Sequence[pb.Event]) -> None:
+        self._ledger.acknowledged.update({text_of(one): one.id for one in events})
 
     def _request(self) -> pb.CreateEventRequest:
         number = len(self._ledger.sent)
         text = f"event {number} {uuid.uuid4()}"
         request = pb.CreateEventRequest(request_id=str(uuid.uuid4()))
-        request.event.id = str(uuid.uuid4())
         request.event.content["text"] = text
         request.event.metadata["bucket"] = number % BUCKETS
-        request.event.timestamp.FromSeconds(1_780_000_000 + self._random.randrange(60 * 86400))
-        self._ledger.sent[request.event.id] = Sent(text, number % BUCKETS)
+        if number % 2:
+            request.event.id = str(uuid.uuid4())
+            request.event.timestamp.FromSeconds(1_780_000_000 + self._random.randrange(60 * 86400))
+        self._ledger.sent[text] = Sent(text, number % BUCKETS, request.event.id)
         return request
+
+
+def text_of(event: pb.Event) -> str:
+    """The text of an event, which no other has."""
+    return event.content.fields["text"].string_value

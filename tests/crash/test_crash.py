@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from tests.crash.cluster import KILLABLE, Cluster, rows, running_cluster
-from tests.crash.importing import BUCKETS, Importer, Ledger, Sent
+from tests.crash.importing import BUCKETS, Importer, Ledger, text_of
 from trimem.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from trimem.store.v1 import event_service_pb2 as pb
 from trimem.store.v1 import event_service_pb2_grpc as rpc
@@ -112,35 +112,38 @@ async def _until_all_are_embedded(cluster: Cluster) -> None:
 async def _check(cluster: Cluster, stub: "rpc.EventServiceAsyncStub", ledger: Ledger) -> None:
     assert ledger.surprises == []
     listed = await _all_events(stub)
-    ids = [event.id for event in listed]
-    assert len(ids) == len(set(ids)), "an event is there twice"
-    assert set(ids) <= ledger.sent.keys(), "phantoms"
-    assert ledger.acknowledged <= set(ids), "acknowledged and lost"
-    assert {event.id: _sent(event) for event in listed} == {one: ledger.sent[one] for one in ids}
+    stored = {text_of(event): event for event in listed}
+    assert len(stored) == len({event.id for event in listed}) == len(listed), "an event is there twice"
+    assert stored.keys() <= ledger.sent.keys(), "phantoms"
+    assert ledger.acknowledged.keys() <= stored.keys(), "acknowledged and lost"
+    for text, event in stored.items():
+        sent = ledger.sent[text]
+        assert (_bucket_of(event), event.id) == (sent.bucket, sent.id or event.id)
+        assert ledger.acknowledged.get(text) in {None, "", event.id}, "acknowledged under another id"
     assert {event.embedding_state for event in listed} == {pb.EMBEDDING_STATE_EMBEDDED}
     for bucket in range(BUCKETS):
-        found = {event.id for event in await _all_events(stub, bucket=bucket)}
-        assert found == {one for one in ids if ledger.sent[one].bucket == bucket}, "a filter finds others"
+        found = {text_of(event) for event in await _all_events(stub, bucket=bucket)}
+        assert found == {text for text in stored if ledger.sent[text].bucket == bucket}, "a filter finds others"
     sample = random.sample(listed, min(50, len(listed)))
     await _check_vectors(cluster, sample)
     for event in sample[:20]:
-        request = pb.SearchEventsRequest(query=str(event.content["text"]), page_size=1)
+        request = pb.SearchEventsRequest(query=text_of(event), page_size=1)
         [hit] = (await stub.SearchEvents(request, timeout=30)).hits
         assert hit.event.id == event.id
     [row] = await rows(cluster, _COUNTS)
-    assert row["events"] == row["keys"] == row["documents"] == len(ids)
+    assert row["events"] == row["keys"] == row["documents"] == len(listed)
     assert (row["unfinished"], row["length"]) == (0, row["words"])
 
 
-def _sent(event: pb.Event) -> Sent:
-    return Sent(str(event.content["text"]), int(str(event.metadata["bucket"]).partition(".")[0]))
+def _bucket_of(event: pb.Event) -> int:
+    return int(event.metadata.fields["bucket"].number_value)
 
 
 async def _check_vectors(cluster: Cluster, sample: Sequence[pb.Event]) -> None:
     """Each event has the vector of its own text."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{cluster.ports['embedder']}") as channel:
         embedder: embedding_pb2_grpc.EmbeddingServiceAsyncStub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-        request = embedding_pb2.EmbedRequest(inputs=[str(event.content["text"]) for event in sample])
+        request = embedding_pb2.EmbedRequest(inputs=[text_of(event) for event in sample])
         wanted = (await embedder.Embed(request, wait_for_ready=True, timeout=30)).embeddings
     stored = await rows(
         cluster, "SELECT id, embedding::real[] AS vector FROM events WHERE id = ANY($1)", [one.id for one in sample]
