@@ -10,12 +10,12 @@ import pytest_asyncio
 from store import migrate
 from store.errors import ReembedRefusedError, ReembedRunningError, SchemaError
 from store.events import ReembedPhase
-from store.repositories.postgres.reembed import PostgresReembed, read_job
+from store.repositories.postgres.reembed import BY_INDEX, EXACTLY, NEAREST, PostgresReembed, read_job
 from store.repositories.postgres.spaces import PostgresSpaces
 from store.use_cases.reembed_undo import abandon, drop_old
 from tests.conftest import NewDatabase
 from tests.fixtures_reembed import EVENTS, KINDS, LONG, Ground, Model, prepared
-from tests.fixtures_store import SPACE, plan
+from tests.fixtures_store import SPACE, plan, space_vector
 
 
 @pytest_asyncio.fixture(params=KINDS)
@@ -143,6 +143,21 @@ async def test_an_index_that_finds_too_little_is_not_swapped_in(
 
     assert await PostgresSpaces(ground.database).space() == SPACE
     assert await ground.run(Model(LONG), min_recall=0.5) is ReembedPhase.SWAPPED
+
+
+async def test_recall_compares_the_new_index_with_a_scan_of_everything(ground: Ground) -> None:
+    await ground.run(Model(LONG), swap=False)
+    vector = space_vector(LONG, "event number 1")
+
+    async with ground.database.transaction() as connection:
+        await connection.execute(BY_INDEX)
+        by_index = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {NEAREST}", vector, 10))
+        await connection.execute(EXACTLY)
+        exact = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {NEAREST}", vector, 10))
+
+    assert "ix_events_next_embedding" in by_index
+    assert "Seq Scan" not in by_index
+    assert "ix_events_next_embedding" not in exact
 
 
 async def test_two_changes_at_once_are_refused(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

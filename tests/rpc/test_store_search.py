@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 
 from servicekit.errors import ResourceExhaustedError, TrimemError, UnavailableError
 from servicekit.status import reason_of
+from tests.fixtures_reembed import store_texts
 from tests.fixtures_search import search, texts
 from tests.fixtures_store import DIMENSION, OTHER_SPACE, StoreUnderTest, text_vector
 from trimem.embedding.v1 import embedding_pb2
@@ -175,6 +176,21 @@ async def test_an_event_that_waits_for_its_vector_keeps_a_place(store: StoreUnde
     assert not answer.degraded
     least = await search(store, query="note about quinces", min_similarity=-1, page_size=100)
     assert "a note about quinces" not in texts(least)
+
+
+async def test_an_event_found_by_words_alone_keeps_a_place_and_is_compared_by_meaning(store: StoreUnderTest) -> None:
+    # More than a search takes by vector, and all of them nearer.
+    nearer, far = [f"red apple {number}" for number in range(230)], "sweet quinces"
+    vector = text_vector("red apple 7")
+    similarity = float(vector @ text_vector(far))
+    assert 0.1 < similarity < min(float(vector @ text_vector(text)) for text in nearer)
+    await store_texts(store, [*nearer, far])
+
+    answer = await search(store, query="quinces", vector={"values": vector.tolist()}, mode="SEARCH_MODE_HYBRID")
+
+    [hit] = [hit for hit in answer.hits if hit.lexical_score > 0]
+    assert hit.event.content["text"] == far
+    assert hit.similarity == pytest.approx(similarity, abs=1e-5)
 
 
 async def test_newer_events_come_first_when_age_counts(store: StoreUnderTest) -> None:

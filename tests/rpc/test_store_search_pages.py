@@ -12,10 +12,11 @@ from tests.fixtures_store import DIMENSION, StoreUnderTest
 from trimem.store.v1 import event_service_pb2 as pb
 
 
-async def test_pages_do_not_move_while_others_write_and_delete(store: StoreUnderTest) -> None:
+@pytest.mark.parametrize("mode", ["HYBRID", "VECTOR", "LEXICAL"])
+async def test_pages_do_not_move_while_others_write_and_delete(store: StoreUnderTest, mode: str) -> None:
     for number in range(12):
-        await store.create(content={"text": "apple " * (number + 1)}, metadata={"n": number})
-    wanted = {"query": "apple", "mode": "SEARCH_MODE_LEXICAL", "page_size": 4}
+        await store.create(content={"text": "apple " * (number + 1) + "pie"}, metadata={"n": number})
+    wanted = {"query": "apple", "mode": f"SEARCH_MODE_{mode}", "page_size": 4}
     whole = await search(store, **(wanted | {"page_size": 12}))
     order = [hit.event.id for hit in whole.hits]
 
