@@ -54,11 +54,15 @@ def _adopt_space(argv: Sequence[str]) -> argparse.Namespace:
 def _status(argv: Sequence[str]) -> argparse.Namespace:
     parser = _parser(
         "status",
-        "Say how the database of DATABASE_URL is: what waits, models, partitions, indexes.\n"
+        "Say how the database of DATABASE_URL is: what waits, models, partitions, indexes, connections.\n"
         "Asks the database itself, so that it works while no store runs. Exit code 1 when there is no answer.",
         "  python -m store status\n  python -m store status --json | jq .pending_count\n",
     )
-    parser.add_argument("--json", action="store_true", help="for scripts: the fields of GetStatusResponse")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="for scripts: the fields of GetStatusResponse, with connections of all stores for pool",
+    )
     return parser.parse_args(argv)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -64,13 +65,14 @@ async def run_adopt_space(options: argparse.Namespace, settings: StoreSettings) 
 async def run_status(options: argparse.Namespace, settings: StoreSettings) -> None:
     """Say how the store is."""
     async with _administration(settings) as administer:
-        status = await administer.status()
+        status, connections = await administer.status(), await administer.connections()
     if options.json:
         document = status_document(status)
-        del document["pool"]  # ours, which is of no interest
+        del document["pool"]  # ours, which is of no interest: those of the running stores are
+        document["connections"] = dataclasses.asdict(connections)
         print(json.dumps(document, indent=2))  # noqa: T201 - the answer
     else:
-        print_status(status, Console())
+        print_status(status, connections, Console())
 
 
 async def run_backfill(options: argparse.Namespace, settings: StoreSettings) -> None:

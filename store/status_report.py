@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from store.repositories.status import DatabaseStatus
+from store.repositories.status import ConnectionUse, DatabaseStatus
 from store.use_cases.administer import StoreStatus
 
 
@@ -54,7 +54,7 @@ def status_document(status: StoreStatus) -> dict[str, Any]:
     }
 
 
-def print_status(status: StoreStatus, console: Console) -> None:
+def print_status(status: StoreStatus, connections: ConnectionUse, console: Console) -> None:
     """Tables for people."""
     database, backlog = status.database, status.backlog
     console.print(
@@ -68,6 +68,10 @@ def print_status(status: StoreStatus, console: Console) -> None:
             "FAILED events say why in embedding_error (ListEvents); `python -m store backfill retry` tries them again",
             highlight=False,
         )
+    console.print(
+        f"connections of running stores: {connections.open} open, {connections.busy} busy, {connections.idle} idle",
+        highlight=False,
+    )
     for table in (_spaces(database), _partitions(database), _indexes(database)):
         console.print(table)
 

@@ -47,6 +47,19 @@ class PoolUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionUse:
+    """Connections of all processes of the store to the database.
+
+    Those whose state the role may not see are open, and neither busy nor idle.
+    """
+
+    open: int
+    #: At a statement, or inside of a transaction.
+    busy: int
+    idle: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseStatus:
     """How the database is. Sizes in bytes."""
 
@@ -71,6 +84,10 @@ class StatusRepository(Protocol):
 
     async def read(self) -> DatabaseStatus:
         """How the database is."""
+        ...
+
+    async def connections(self) -> ConnectionUse:
+        """How the connections of all processes of the store are used, without the one that asks this."""
         ...
 
     def pool(self) -> PoolUse:

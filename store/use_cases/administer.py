@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from servicekit.errors import InvalidArgumentError
 from store.repositories.outbox import Backlog, Outbox
-from store.repositories.status import DatabaseStatus, PoolUse, StatusRepository
+from store.repositories.status import ConnectionUse, DatabaseStatus, PoolUse, StatusRepository
 from store.use_cases.event_rules import accept_id
 
 MOST_IDS = 1000
@@ -34,6 +34,10 @@ class Administer:
         return StoreStatus(
             await self._status.read(), await self._outbox.backlog(), await self._outbox.is_paused(), self._status.pool()
         )
+
+    async def connections(self) -> ConnectionUse:
+        """How the connections of all stores are used, for those who have no pool of interest themselves."""
+        return await self._status.connections()
 
     async def pause(self) -> None:
         """Stop embedding pending events. Batches at work are finished."""

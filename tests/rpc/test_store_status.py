@@ -1,12 +1,14 @@
 """`python -m store status` and `backfill`: for operators, also while no store runs."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from store import migrate
 from tests.conftest import NewDatabase
-from tests.fixtures_store import SPACE, execute
+from tests.fixtures_store import SPACE, execute, open_database
 from tests.fixtures_store_process import run
 
 
@@ -32,13 +34,23 @@ async def filled(new_database: NewDatabase) -> str:
     return url
 
 
+@asynccontextmanager
+async def connected_stores(url: str) -> AsyncIterator[None]:
+    """Two connections of one store, one of them inside of a transaction, and an idle one of another."""
+    async with open_database(url) as one, open_database(url), one.connection(), one.transaction():
+        yield
+
+
 async def test_status_is_json_with_the_fields_of_the_api(new_database: NewDatabase) -> None:
     url = await filled(new_database)
 
-    code, output, errors = await run("status", "--json", DATABASE_URL=url)
+    async with connected_stores(url):
+        code, output, errors = await run("status", "--json", DATABASE_URL=url)
 
     assert code == 0, errors
     document = json.loads(output)
+    assert document["connections"] == {"open": 3, "busy": 1, "idle": 2}
+    assert "pool" not in document
     assert document["migration_revision"] == migrate.head()
     assert (document["event_count"], document["pending_count"], document["failed_count"]) == (3, 1, 2)
     assert document["backfill_paused"] is False
@@ -55,13 +67,15 @@ async def test_status_is_tables_for_people(new_database: NewDatabase) -> None:
     url = await filled(new_database)
     assert (await run("backfill", "pause", DATABASE_URL=url))[0] == 0
 
-    code, output, errors = await run("status", DATABASE_URL=url, COLUMNS="160")
+    async with connected_stores(url):
+        code, output, errors = await run("status", DATABASE_URL=url, COLUMNS="160")
 
     assert code == 0, errors
     for part in (
         "about 3 events, 1 pending (the oldest since 20",
         "2 failed",
         "the backfill is paused",
+        "connections of running stores: 3 open, 1 busy, 2 idle",
         "backfill retry",
         SPACE.model_name,
         SPACE.fingerprint[:12],

@@ -2,7 +2,7 @@
 
 from store.database import Connection, Database
 from store.repositories.postgres.rows import space_of
-from store.repositories.status import DatabaseStatus, IndexUse, Partition, PoolUse
+from store.repositories.status import ConnectionUse, DatabaseStatus, IndexUse, Partition, PoolUse
 from store.tables import build_metadata
 
 DATABASE = """
@@ -46,6 +46,18 @@ INDEXES = """
     ORDER BY t.relname, x.relname
 """
 
+# Our sessions all have the name of this one, and so have the parallel workers of their queries, which have a leader.
+# Who may not see the sessions of a role (see pg_read_all_stats) still sees their names, but NULL for state and leader.
+# Without track_activities the state is "disabled". Neither of the two is busy or idle.
+CONNECTIONS = """
+    SELECT count(*) AS open,
+           count(*) FILTER (WHERE state NOT IN ('idle', 'disabled')) AS busy,
+           count(*) FILTER (WHERE state = 'idle') AS idle
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = current_setting('application_name')
+      AND leader_pid IS NULL AND pid <> pg_backend_pid()
+"""
+
 #: Names of the store's tables; how long vectors are makes no difference to them.
 _TABLES = list(build_metadata(1).tables)
 
@@ -60,6 +72,12 @@ class PostgresStatus:
         """See StatusRepository."""
         async with self._database.connection() as connection:
             return await _read(connection)
+
+    async def connections(self) -> ConnectionUse:
+        """See StatusRepository."""
+        async with self._database.connection() as connection:
+            [row] = await connection.fetch(CONNECTIONS)
+        return ConnectionUse(**row)
 
     def pool(self) -> PoolUse:
         """See StatusRepository."""
